@@ -1,0 +1,3 @@
+//! The command `dbs`.
+
+fn main() {}

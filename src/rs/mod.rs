@@ -1,0 +1,1 @@
+//! Reed-Solomon codes: the matrix, encoding, erasures, errors.

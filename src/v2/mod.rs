@@ -1,0 +1,1 @@
+//! Version 2, as django-dbs 0.7.0 wrote it.
