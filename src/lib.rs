@@ -3,9 +3,12 @@
 //! A `.dbs` file is one encrypted, redundant container. This crate reads, heals, validates,
 //! repairs and writes it. The layout is specified in `spec/`.
 
+pub mod archive;
 pub mod error;
 pub mod gf;
+mod hash;
 pub mod limits;
+pub mod report;
 pub mod rs;
 pub mod secret;
 pub mod source;
@@ -13,7 +16,9 @@ pub mod v1;
 pub mod v2;
 pub mod v3;
 
+pub use archive::Version;
 pub use error::{Error, Result};
 pub use limits::Limits;
+pub use report::{Report, Status};
 pub use secret::Passphrase;
 pub use source::Source;

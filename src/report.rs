@@ -1,0 +1,78 @@
+//! What a validation, a repair or a restore found.
+
+use crate::archive::Version;
+use crate::error::FailedBlock;
+
+/// The state of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Every stored byte is as it was written.
+    Clean,
+    /// There is damage, and the redundancy in the file repairs all of it.
+    Recoverable,
+    /// Some blocks are damaged beyond repair.
+    Unrecoverable,
+}
+
+impl Status {
+    /// The word used in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Clean => "clean",
+            Status::Recoverable => "recoverable",
+            Status::Unrecoverable => "unrecoverable",
+        }
+    }
+}
+
+/// What was found in a container, block by block.
+///
+/// Versions 1 and 2 have no sectors; there `sectors` counts stored regions (block copies, headers,
+/// manifests, trailers).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The version of the container.
+    pub version: Version,
+    /// Blocks of the archive.
+    pub blocks: u64,
+    /// Blocks that were damaged and healed.
+    pub blocks_healed: u64,
+    /// Stored sectors that the archive should have.
+    pub sectors: u64,
+    /// Sectors that are missing, or whose contents are damaged.
+    pub sectors_bad: u64,
+    /// Blocks that cannot be repaired.
+    pub failed_blocks: Vec<FailedBlock>,
+    /// Whether the contents were decrypted and authenticated as well.
+    pub decrypted: bool,
+    /// Further findings, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(version: Version) -> Self {
+        Report {
+            version,
+            blocks: 0,
+            blocks_healed: 0,
+            sectors: 0,
+            sectors_bad: 0,
+            failed_blocks: Vec::new(),
+            decrypted: false,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The state that the findings amount to.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        if !self.failed_blocks.is_empty() {
+            Status::Unrecoverable
+        } else if self.sectors_bad > 0 || self.blocks_healed > 0 {
+            Status::Recoverable
+        } else {
+            Status::Clean
+        }
+    }
+}
