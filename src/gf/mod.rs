@@ -1,1 +1,14 @@
 //! The field GF(2^8) with the polynomial 0x11D, and the kernels that do arithmetic in bulk.
+//!
+//! [`field`] has the arithmetic of single elements. [`LinearMap`] multiplies a matrix by rows of
+//! bytes, all columns at once, with the fastest [`Kernel`] that the machine has.
+
+pub mod field;
+mod kernel;
+mod linear;
+mod portable;
+#[cfg(test)]
+mod tests;
+
+pub use kernel::{Kernel, Level};
+pub use linear::LinearMap;
