@@ -1,0 +1,275 @@
+//! The sealed block: header, stored bytes and zeros under AES-256-GCM.
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Nonce, Tag};
+use nom::Parser;
+use nom::bytes::complete::tag;
+use nom::number::complete::{le_u32, u8};
+
+use super::geometry::Geometry;
+use super::keys::Keys;
+use super::layout::{GCM_TAG_LEN, SEALED_HEADER_LEN};
+use super::sector::{ArchiveId, Kind};
+use crate::{Error, Result};
+
+/// How the raw bytes of a block are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// One Zstandard frame at this level, where that saves a sector.
+    Zstd(i32),
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Compression::Zstd(3)
+    }
+}
+
+/// Which block of which archive: what the nonce and the associated data are made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The archive.
+    pub archive: ArchiveId,
+    /// Number of the block.
+    pub block: u64,
+    /// Kind of the block.
+    pub kind: Kind,
+}
+
+impl Place {
+    fn nonce(&self) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce[..8].copy_from_slice(&self.block.to_le_bytes());
+        nonce[8] = self.kind as u8;
+        nonce
+    }
+
+    fn associated_data(&self, k: u8) -> [u8; 26] {
+        let mut data = [0; 26];
+        data[..16].copy_from_slice(&self.archive);
+        data[16..24].copy_from_slice(&self.block.to_le_bytes());
+        data[24] = self.kind as u8;
+        data[25] = k;
+        data
+    }
+}
+
+/// Compresses blocks; keeps zstd's memory from block to block.
+pub struct Compressor {
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    buffer: Vec<u8>,
+}
+
+impl Compressor {
+    /// A compressor of the chosen kind.
+    pub fn new(compression: Compression) -> Result<Self> {
+        let zstd = match compression {
+            Compression::None => None,
+            Compression::Zstd(level) => Some(zstd::bulk::Compressor::new(level)?),
+        };
+        Ok(Compressor {
+            zstd,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// The codec and the bytes to store: compressed where that saves a sector.
+    fn stored<'a>(&'a mut self, geometry: &Geometry, raw: &'a [u8]) -> (u8, &'a [u8]) {
+        if let Some(zstd) = &mut self.zstd {
+            let sectors = geometry.sealed_sectors(raw.len());
+            // Where there is less room than would save a sector, zstd gives up, and rightly so.
+            let room = (sectors.saturating_sub(1) * geometry.payload_size())
+                .saturating_sub(SEALED_HEADER_LEN + GCM_TAG_LEN);
+            self.buffer.resize(room, 0);
+            if let Ok(len) = zstd.compress_to_buffer(raw, &mut self.buffer[..]) {
+                return (1, &self.buffer[..len]);
+            }
+        }
+        (0, raw)
+    }
+
+    /// Seals raw bytes into `sealed`, whose length is a whole number of payloads afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where `raw` does not fit a block.
+    pub fn seal(
+        &mut self,
+        keys: &Keys,
+        geometry: &Geometry,
+        place: Place,
+        raw: &[u8],
+        sealed: &mut Vec<u8>,
+    ) -> Result<()> {
+        if raw.len() > geometry.capacity() {
+            return Err(Error::Misuse("more bytes than a block holds".into()));
+        }
+        let (codec, stored) = self.stored(geometry, raw);
+        let k = geometry.sealed_sectors(stored.len());
+        sealed.clear();
+        sealed.extend_from_slice(&[codec, 0, 0, 0]);
+        // Both lengths are at most the capacity of a block, which is below 2^32.
+        sealed.extend_from_slice(&(stored.len() as u32).to_le_bytes());
+        sealed.extend_from_slice(&(raw.len() as u32).to_le_bytes());
+        sealed.extend_from_slice(&crc32fast::hash(raw).to_le_bytes());
+        sealed.extend_from_slice(stored);
+        sealed.resize(k * geometry.payload_size() - GCM_TAG_LEN, 0);
+        let tag = keys
+            .cipher()
+            .encrypt_inout_detached(
+                &Nonce::from(place.nonce()),
+                // k is at most the geometry's, a u8: raw fits the capacity.
+                &place.associated_data(k as u8),
+                sealed.as_mut_slice().into(),
+            )
+            .map_err(|_| Error::Misuse("a block could not be encrypted".into()))?;
+        sealed.extend_from_slice(&tag);
+        Ok(())
+    }
+}
+
+/// Opens sealed blocks.
+pub struct Opener {
+    zstd: zstd::bulk::Decompressor<'static>,
+    buffer: Vec<u8>,
+}
+
+impl Opener {
+    /// An opener with its own decompression memory.
+    pub fn new() -> Result<Self> {
+        Ok(Opener {
+            zstd: zstd::bulk::Decompressor::new()?,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Decrypts `sealed` in place, and returns the raw bytes, which live in `sealed` or here.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where the block does not open or is not what a writer makes.
+    pub fn open<'a>(
+        &'a mut self,
+        keys: &Keys,
+        geometry: &Geometry,
+        place: Place,
+        sealed: &'a mut [u8],
+    ) -> Result<&'a [u8]> {
+        let altered = |what: &str| {
+            let block = place.block;
+            Error::Authentication(format!("block {block}: {what}"))
+        };
+        let k = sealed.len() / geometry.payload_size();
+        let Some(split) = sealed.len().checked_sub(GCM_TAG_LEN) else {
+            return Err(altered("too short"));
+        };
+        let (message, stored_tag) = sealed.split_at_mut(split);
+        let mut tag = Tag::default();
+        tag.copy_from_slice(stored_tag);
+        keys.cipher()
+            .decrypt_inout_detached(
+                &Nonce::from(place.nonce()),
+                &place.associated_data(k as u8),
+                (&mut *message).into(),
+                &tag,
+            )
+            .map_err(|_| altered("its authentication tag does not hold"))?;
+        let (body, header) = header(message).map_err(|_| altered("malformed"))?;
+        let stored_len = header.stored as usize;
+        let raw_len = header.raw as usize;
+        if stored_len > body.len() || raw_len > geometry.capacity() {
+            return Err(altered("states impossible lengths"));
+        }
+        let (stored, padding) = body.split_at(stored_len);
+        if padding.iter().any(|b| *b != 0) || geometry.sealed_sectors(stored_len) != k {
+            return Err(altered("is not padded as it must be"));
+        }
+        let raw = match header.codec {
+            0 => stored,
+            1 => {
+                self.buffer.resize(raw_len, 0);
+                let len = self
+                    .zstd
+                    .decompress_to_buffer(stored, &mut self.buffer[..])
+                    .map_err(|_| altered("does not decompress"))?;
+                &self.buffer[..len]
+            }
+            codec => return Err(Error::Unsupported(format!("codec {codec} of a block"))),
+        };
+        if raw.len() != raw_len {
+            return Err(altered("does not have the length it states"));
+        }
+        if crc32fast::hash(raw) != header.crc {
+            return Err(altered(
+                "was damaged before it was encrypted, or after it was decrypted",
+            ));
+        }
+        Ok(raw)
+    }
+}
+
+/// The header inside the encryption.
+struct Header {
+    codec: u8,
+    stored: u32,
+    raw: u32,
+    crc: u32,
+}
+
+fn header(input: &[u8]) -> nom::IResult<&[u8], Header> {
+    let (input, (codec, _, stored, raw, crc)) =
+        (u8, tag(&[0, 0, 0][..]), le_u32, le_u32, le_u32).parse(input)?;
+    Ok((
+        input,
+        Header {
+            codec,
+            stored,
+            raw,
+            crc,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::super::geometry::Profile;
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_and_nothing_else() {
+        let geometry = Geometry::of(Profile::Standard, 9).unwrap();
+        let keys = Keys::new(Zeroizing::new([5; 32]));
+        let place = Place {
+            archive: [1; 16],
+            block: 7,
+            kind: Kind::Data,
+        };
+        let mut noise = 1u32;
+        let random: Vec<u8> = (0..geometry.capacity())
+            .map(|_| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (noise >> 24) as u8
+            })
+            .collect();
+        let mut opener = Opener::new().unwrap();
+        for len in [0, 1, 431, 432, 433, 5000, geometry.capacity()] {
+            for raw in [&vec![b'x'; len], &random[..len].to_vec()] {
+                let mut sealed = Vec::new();
+                let mut compressor = Compressor::new(Compression::default()).unwrap();
+                compressor
+                    .seal(&keys, &geometry, place, raw, &mut sealed)
+                    .unwrap();
+                assert_eq!(sealed.len() % geometry.payload_size(), 0);
+                let mut wrong = sealed.clone();
+                assert_eq!(
+                    opener.open(&keys, &geometry, place, &mut sealed).unwrap(),
+                    raw
+                );
+                wrong[len % 400] ^= 1;
+                assert!(opener.open(&keys, &geometry, place, &mut wrong).is_err());
+            }
+        }
+    }
+}
