@@ -1,13 +1,16 @@
 //! Reed-Solomon codes: the matrix, encoding, erasures, errors.
 //!
 //! [`Code`] is the code of a version 3 block: 256 positions, one for every element of the field, of
-//! which position 0 is always zero.
+//! which position 0 is always zero. [`ClassicCode`] is the code of versions 1 and 2.
 
+mod classic;
 mod code;
 mod erasures;
+mod solver;
 #[cfg(test)]
 mod tests;
 
+pub use classic::{ClassicCode, ClassicDecoder, Corrected};
 pub use code::Code;
 pub use erasures::Recovery;
 
