@@ -121,38 +121,47 @@ impl Code {
 /// zero; its degree is below the number of known points. Row t, column u is Lagrange's
 /// prod over j in known, j ≠ u of (t - j) / (u - j).
 pub(super) fn lagrange(known: &[u8], used: &[u8], targets: &[u8]) -> LinearMap {
+    let weights = log_products(known, used);
+    let values = log_products(known, targets);
     let mut is_known = [false; 256];
-    for &point in known {
-        is_known[usize::from(point)] = true;
-    }
-    let others: Vec<u8> = (0..=255)
-        .filter(|&point| !is_known[usize::from(point)])
-        .collect();
-    // The product of all differences p - j with j ≠ p is that of all nonzero elements, which is 1; so
-    // the product over the known points is the inverse of that over the others: take the shorter.
-    let product = |point: u8| match known.len() <= others.len() {
-        true => log_product(point, known),
-        false => (255 - log_product(point, &others)) % 255,
-    };
-    let weights: Vec<usize> = used.iter().map(|&u| product(u)).collect();
-    let values: Vec<usize> = targets.iter().map(|&t| product(t)).collect();
+    known
+        .iter()
+        .for_each(|&point| is_known[usize::from(point)] = true);
     LinearMap::from_fn(targets.len(), used.len(), |row, col| {
         let (t, u) = (targets[row], used[col]);
         if is_known[usize::from(t)] {
             u8::from(t == u)
         } else {
-            // product(t) / ((t - u) · product(u)), by logarithms.
+            // The product at t, over (t - u) times the product at u, by logarithms.
             let divisor = usize::from(LOG[usize::from(t ^ u)]) + weights[col];
             EXP[(values[row] + 510 - divisor) % 255]
         }
     })
 }
 
-/// The logarithm of the product of `point` - j over the j of `set` other than the point.
-pub(super) fn log_product(point: u8, set: &[u8]) -> usize {
-    // LOG[0] is 0, so the point itself counts as a factor of 1.
+/// For every point, the logarithm (below 255) of the product of (point - j) over the j in `set`
+/// other than the point itself.
+pub(super) fn log_products(set: &[u8], points: &[u8]) -> Vec<usize> {
+    let mut in_set = [false; 256];
     set.iter()
-        .map(|&j| usize::from(LOG[usize::from(point ^ j)]))
-        .sum::<usize>()
-        % 255
+        .for_each(|&point| in_set[usize::from(point)] = true);
+    let others: Vec<u8> = (0..=255)
+        .filter(|&point| !in_set[usize::from(point)])
+        .collect();
+    // LOG[0] is 0, so the point itself counts as a factor of 1.
+    let product = |point: u8, set: &[u8]| {
+        set.iter()
+            .map(|&j| usize::from(LOG[usize::from(point ^ j)]))
+            .sum::<usize>()
+            % 255
+    };
+    // Over the whole field it is the product of all nonzero elements, which is 1. So the product over
+    // the set is the inverse of that over the rest: take the shorter.
+    match set.len() <= others.len() {
+        true => points.iter().map(|&point| product(point, set)).collect(),
+        false => points
+            .iter()
+            .map(|&point| (255 - product(point, &others)) % 255)
+            .collect(),
+    }
 }

@@ -6,6 +6,7 @@
 mod classic;
 mod code;
 mod erasures;
+mod errors;
 mod solver;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod tests;
 pub use classic::{ClassicCode, ClassicDecoder, Corrected};
 pub use code::Code;
 pub use erasures::Recovery;
+pub use errors::{Correction, Row, Trust};
 
 /// Why a code could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! The codes against the crate that defines them, and against their own bounds.
 
 mod classic;
+mod errors;
 
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
