@@ -121,7 +121,10 @@ mod tests {
         let full = io::Error::from_raw_os_error(28);
         let failure = Failure::io("writing", Path::new("/mnt/x.dbs"), &full);
         assert_eq!(failure.code, Code::System);
-        assert_eq!(failure.message, "writing /mnt/x.dbs: No space left on device");
+        assert_eq!(
+            failure.message,
+            "writing /mnt/x.dbs: No space left on device"
+        );
         assert!(failure.hint.is_some());
     }
 }

@@ -151,7 +151,9 @@ fn trim_return(line: &mut Vec<u8>) {
 
 fn checked(bytes: Zeroizing<Vec<u8>>, place: &str) -> Result<Passphrase> {
     if bytes.is_empty() {
-        return Err(Failure::usage(format!("the passphrase from {place} is empty")));
+        return Err(Failure::usage(format!(
+            "the passphrase from {place} is empty"
+        )));
     }
     if bytes.len() > LONGEST {
         let message = format!("the passphrase from {place} is longer than {LONGEST} bytes");

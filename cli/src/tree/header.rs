@@ -218,9 +218,15 @@ impl<'a> Block<'a> {
         };
         member.mode = header.mode().ok()? & 0o7777;
         member.mtime.seconds = header.mtime().map_or(0, |time| time as i64);
-        member.uid = header.uid().map_or(0, |id| id.min(u64::from(u32::MAX)) as u32);
-        member.gid = header.gid().map_or(0, |id| id.min(u64::from(u32::MAX)) as u32);
-        member.link = header.link_name_bytes().map_or(Vec::new(), |l| l.into_owned());
+        member.uid = header
+            .uid()
+            .map_or(0, |id| id.min(u64::from(u32::MAX)) as u32);
+        member.gid = header
+            .gid()
+            .map_or(0, |id| id.min(u64::from(u32::MAX)) as u32);
+        member.link = header
+            .link_name_bytes()
+            .map_or(Vec::new(), |l| l.into_owned());
         Some((member, self.size()?))
     }
 }

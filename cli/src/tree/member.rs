@@ -58,7 +58,11 @@ impl Member {
             path: path.into(),
             kind,
             size: 0,
-            mode: if kind == Kind::Directory { 0o755 } else { 0o644 },
+            mode: if kind == Kind::Directory {
+                0o755
+            } else {
+                0o644
+            },
             mtime: Time::default(),
             uid: 0,
             gid: 0,

@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn records_count_their_own_length() {
-        for length in [0, 1, 2, 3, 88, 89, 90, 91, 92, 985, 986, 987, 988, 9980, 9985] {
+        for length in [
+            0, 1, 2, 3, 88, 89, 90, 91, 92, 985, 986, 987, 988, 9980, 9985,
+        ] {
             let value = vec![b'v'; length];
             let mut out = Vec::new();
             push(&mut out, b"path", &value);

@@ -44,7 +44,8 @@ impl<R: Read> Reader<R> {
                 self.ended = true;
                 return Ok(None);
             }
-            let block = Block::parse(&bytes).ok_or_else(|| bad("a header with a wrong checksum"))?;
+            let block =
+                Block::parse(&bytes).ok_or_else(|| bad("a header with a wrong checksum"))?;
             let size = block.size().ok_or_else(|| bad("a header with no size"))?;
             match block.begins() {
                 Begins::Pax => records = self.extension(size)?,
@@ -140,7 +141,9 @@ impl<R: Read> Reader<R> {
 
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let most = buf.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let most = buf
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);
         }
@@ -161,5 +164,8 @@ fn until_zero(mut name: Vec<u8>) -> Vec<u8> {
 }
 
 fn bad(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("not a tar stream: {what}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("not a tar stream: {what}"),
+    )
 }

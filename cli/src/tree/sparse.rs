@@ -165,7 +165,14 @@ mod tests {
         assert_eq!(map(&[(5, 1), (0, 1)], 10), None);
         assert_eq!(map(&[(0, 5), (4, 1)], 10), None);
         assert_eq!(map(&[(u64::MAX, 2)], 10), None);
-        for text in ["x\n", "1\n5\n", "2000000\n", "-1\n", "1\n0\n11\n", "1\n11\n0\n"] {
+        for text in [
+            "x\n",
+            "1\n5\n",
+            "2000000\n",
+            "-1\n",
+            "1\n0\n11\n",
+            "1\n11\n0\n",
+        ] {
             let mut block = text.as_bytes().to_vec();
             block.resize(BLOCK, 0);
             assert!(Map::decode(&block[..], 10).is_err(), "{text:?}");

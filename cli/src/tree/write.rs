@@ -57,7 +57,10 @@ impl<W: Write> Writer<W> {
         let mut left = size;
         let mut error = None;
         while left > 0 {
-            let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let most = self
+                .buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
             match data.read(&mut self.buffer[..most]) {
                 Ok(0) => break,
                 Ok(n) => {
