@@ -115,3 +115,26 @@ pub(super) static NIBBLES: [[u8; 32]; 256] = {
     }
     table
 };
+
+/// `AFFINE[c]`: the product with c as an 8 by 8 matrix over GF(2), as the GFNI instructions take it: the byte 7 - i is
+/// the row that makes bit i, and its bit j says whether bit j of the factor goes in.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(super) static AFFINE: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut c = 0;
+    while c < 256 {
+        let mut column = c as u8;
+        let mut j = 0;
+        while j < 8 {
+            let mut i = 0;
+            while i < 8 {
+                table[c] |= ((column >> i & 1) as u64) << (8 * (7 - i) + j);
+                i += 1;
+            }
+            column = double(column);
+            j += 1;
+        }
+        c += 1;
+    }
+    table
+};

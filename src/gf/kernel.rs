@@ -1,5 +1,7 @@
 //! Which instructions do the work, found at run time.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::arch;
 use super::portable;
 
 /// A set of machine instructions for which there is a kernel.
@@ -8,11 +10,50 @@ use super::portable;
 pub enum Level {
     /// Plain Rust, for every machine.
     Portable,
+    /// ARMv8 with NEON, 16 bytes at a time.
+    Neon,
+    /// x86-64 with SSSE3, 16 bytes at a time.
+    Ssse3,
+    /// x86-64 with AVX2, 32 bytes at a time.
+    Avx2,
+    /// x86-64 with GFNI and AVX2, 32 bytes at a time.
+    Gfni256,
+    /// x86-64 with GFNI and AVX-512, 64 bytes at a time.
+    Gfni512,
 }
 
 impl Level {
     /// Every level, slowest first.
-    const ALL: &[Self] = &[Self::Portable];
+    const ALL: &[Self] = &[
+        Self::Portable,
+        Self::Neon,
+        Self::Ssse3,
+        Self::Avx2,
+        Self::Gfni256,
+        Self::Gfni512,
+    ];
+
+    fn is_detected(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Ssse3 => is_x86_feature_detected!("ssse3"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && Self::Ssse3.is_detected(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni256 => is_x86_feature_detected!("gfni") && is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gfni512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && Self::Gfni256.is_detected()
+            }
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
 }
 
 /// A kernel that this machine can run. The only way to get one is to have it detected.
@@ -23,9 +64,7 @@ impl Kernel {
     /// The kernel of the level, or `None` if this machine lacks the instructions.
     #[must_use]
     pub fn new(level: Level) -> Option<Self> {
-        match level {
-            Level::Portable => Some(Self(level)),
-        }
+        level.is_detected().then_some(Self(level))
     }
 
     /// All the kernels that this machine can run, slowest first.
@@ -76,16 +115,44 @@ impl Kernel {
             outputs.iter().all(|row| row.len() == length),
             "outputs of one length"
         );
+        let last = first.checked_add(outputs.len());
         assert!(
-            first + outputs.len() <= stride,
-            "as many outputs as the matrix has rows"
+            last.is_some_and(|last| last <= stride),
+            "at most as many outputs as the matrix has rows"
         );
+        let needed = inputs.len().checked_mul(stride);
         assert!(
-            inputs.len() * stride <= coefficients.len(),
-            "as many inputs as the matrix has columns"
+            needed.is_some_and(|needed| needed <= coefficients.len()),
+            "at most as many inputs as the matrix has columns"
         );
+        if length == 0 {
+            return;
+        }
+        // SAFETY: a kernel exists only where its instructions were detected, and what is asked of the
+        // shapes was asserted just now.
+        #[allow(unsafe_code)]
         match self.0 {
-            Level::Portable => portable::apply(coefficients, stride, first, inputs, outputs),
+            #[cfg(target_arch = "x86_64")]
+            Level::Ssse3 => unsafe {
+                arch::ssse3::apply(coefficients, stride, first, inputs, outputs)
+            },
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe {
+                arch::avx2::apply(coefficients, stride, first, inputs, outputs)
+            },
+            #[cfg(target_arch = "x86_64")]
+            Level::Gfni256 => unsafe {
+                arch::gfni256::apply(coefficients, stride, first, inputs, outputs)
+            },
+            #[cfg(target_arch = "x86_64")]
+            Level::Gfni512 => unsafe {
+                arch::gfni512::apply(coefficients, stride, first, inputs, outputs)
+            },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => unsafe {
+                arch::neon::apply(coefficients, stride, first, inputs, outputs)
+            },
+            _ => portable::apply(coefficients, stride, first, inputs, outputs),
         }
     }
 }

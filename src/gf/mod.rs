@@ -3,6 +3,9 @@
 //! [`field`] has the arithmetic of single elements. [`LinearMap`] multiplies a matrix by rows of
 //! bytes, all columns at once, with the fastest [`Kernel`] that the machine has.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[allow(unsafe_code)]
+mod arch;
 pub mod field;
 mod kernel;
 mod linear;

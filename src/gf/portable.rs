@@ -56,11 +56,26 @@ fn apply_group(
             }
         }
     }
-    bytes(coefficients, stride, first, inputs, outputs, whole);
+    bytes_from(coefficients, stride, first, inputs, outputs, whole);
 }
 
-/// The bytes of the rows from `from` on, one by one: the rest that fills no vector.
+/// Byte by byte: for rows that fill no vector.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code)
+)]
 pub(super) fn bytes(
+    coefficients: &[u8],
+    stride: usize,
+    first: usize,
+    inputs: &[&[u8]],
+    outputs: &mut [&mut [u8]],
+) {
+    bytes_from(coefficients, stride, first, inputs, outputs, 0);
+}
+
+/// The bytes of the rows from `from` on.
+fn bytes_from(
     coefficients: &[u8],
     stride: usize,
     first: usize,
