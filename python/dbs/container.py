@@ -1,0 +1,129 @@
+"""The only place that talks to the native module: containers, from Python's side."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import _native
+
+#: Media type of a Django backup.
+TAR = "application/x-tar"
+
+
+@dataclass(frozen=True)
+class WriterOptions:
+    """How a container is laid out."""
+
+    profile: str = "standard"
+    compress: bool = True
+    level: int = 3
+    kdf: tuple[int, int, int] | None = None
+    threads: int | None = None
+
+
+class Writer:
+    """Writes a tar payload into a container; forgets it if it is left without `finish`."""
+
+    def __init__(
+        self, target: Any, passphrase: str | bytes, options: WriterOptions, producer: str
+    ) -> None:
+        self._native = _native.Writer(
+            target,
+            passphrase,
+            profile=options.profile,
+            level=options.level if options.compress else 0,
+            kdf=options.kdf,
+            threads=options.threads,
+            media_type=TAR,
+            producer=producer,
+        )
+        self.write = self._native.write
+        self.entry = self._native.entry
+
+    def finish(self) -> None:
+        self._native.finish()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+        self._native.close()
+
+
+def open_archive(source: Any) -> Any:
+    """Opens a container: a path, bytes, or a binary file."""
+    return _native.open(source)
+
+
+def validate(source: Any, passphrase: str | bytes | None = None) -> Any:
+    return open_archive(source).validate(passphrase)
+
+
+def size_of(file: Any) -> int:
+    position = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(position)
+    return end
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Any]:
+    """A file that appears under its name complete and synced, or not at all.
+
+    Where the system can do it (Linux, O_TMPFILE), the file has no name until it is finished, so
+    that even a killed process leaves nothing behind. Elsewhere it is a ``.part`` file beside the
+    target, removed on any error.
+    """
+    path = os.path.abspath(os.fspath(path))
+    directory = os.path.dirname(path)
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(17, "File exists; choose another name or allow overwriting", path)
+    fd = None
+    part = os.path.join(directory, f".{os.path.basename(path)}.{secrets.token_hex(4)}.part")
+    named = False
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    if fd is None:
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        named = True
+    try:
+        with os.fdopen(fd, "w+b", buffering=0) as file:
+            yield file
+            os.fsync(file.fileno())
+            if not named:
+                # Naming a directory makes Python use linkat(), which follows the link in /proc.
+                os.link(
+                    f"/proc/self/fd/{file.fileno()}",
+                    path if not overwrite else part,
+                    src_dir_fd=file.fileno(),
+                    follow_symlinks=True,
+                )
+                named = overwrite
+        if named:
+            if overwrite:
+                os.replace(part, path)
+            else:
+                os.link(part, path)
+                os.unlink(part)
+            named = False
+        _sync_directory(directory)
+    finally:
+        if named:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+
+
+def _sync_directory(directory: str) -> None:
+    with contextlib.suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,338 @@
+"""Rows to JSON Lines, one object a line, in the shape of Django's own serialisers.
+
+What comes out is what ``manage.py dumpdata --format jsonl`` writes, and ``loaddata`` reads it, with
+these differences: times keep their microseconds; rows are read through no manager, so none is
+hidden; automatic many-to-many tables are written as tables, with their ids; a JSON ``null`` is told
+apart from an SQL NULL; columns that the database computes are left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import decimal
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connections, models
+from django.db.models import Q
+from django.db.models.expressions import ExpressionWrapper
+from django.utils.duration import duration_string
+from django.utils.functional import Promise
+
+from .discovery import ModelPlan
+from .exceptions import BackupError
+
+#: Rows handled at a time.
+CHUNK = 2000
+#: Key of a row object that lists the JSON columns holding a JSON null. ``loaddata`` ignores it.
+JSON_NULL = "json_null"
+
+_PLAIN = (
+    models.CharField,
+    models.TextField,
+    models.IntegerField,
+    models.FloatField,
+    models.BooleanField,
+    models.DateField,
+    models.TimeField,
+    models.DecimalField,
+    models.UUIDField,
+    models.FileField,
+    models.GenericIPAddressField,
+)
+
+
+def encode_default(value: Any) -> Any:
+    """What `json` does not know, as Django's encoder has it, but with microseconds."""
+    if isinstance(value, datetime.datetime):
+        text = value.isoformat()
+        return text[:-6] + "Z" if text.endswith("+00:00") else text
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (decimal.Decimal, uuid.UUID, Promise)):
+        return str(value)
+    if isinstance(value, datetime.timedelta):
+        return duration_string(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode("ascii")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
+
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=encode_default
+).encode
+_encode_ascii = json.JSONEncoder(
+    ensure_ascii=True, check_circular=False, separators=(",", ":"), default=encode_default
+).encode
+
+
+def is_generated(field: Any) -> bool:
+    return bool(getattr(field, "generated", False))
+
+
+def pk_fields(model: Any) -> list[Any]:
+    """The columns of the primary key: one, or several for a composite key."""
+    fields = getattr(model._meta, "pk_fields", None)
+    return list(fields) if fields else [model._meta.pk]
+
+
+def is_composite(model: Any) -> bool:
+    return len(pk_fields(model)) > 1 or model._meta.pk.column is None
+
+
+class _Stub:
+    """Stands in for a model instance where a field only reads its own attribute."""
+
+
+def _value_converter(field: Any) -> Any:
+    """A function from a value of the database to one for `json`, or None where it is the same."""
+    if field.remote_field is not None and hasattr(field, "target_field"):
+        return _value_converter(field.target_field)
+    to_string = type(field).value_to_string
+    if isinstance(field, models.BinaryField) and to_string is models.BinaryField.value_to_string:
+        return lambda value: None if value is None else base64.b64encode(value).decode("ascii")
+    if isinstance(field, models.DurationField) and (
+        to_string is models.DurationField.value_to_string
+    ):
+        return lambda value: None if value is None else duration_string(value)
+    if isinstance(field, models.JSONField):
+        if field.encoder is None:
+            return None
+        encoder = field.encoder
+        return lambda value: json.loads(json.dumps(value, cls=encoder))
+    if isinstance(field, _PLAIN) and to_string in _BUILT_IN_TO_STRING:
+        return None
+    protected = (type(None), bool, int, float, decimal.Decimal)
+    attname = field.attname
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, protected):
+            return value
+        stub = _Stub()
+        setattr(stub, attname, value)
+        return field.value_to_string(stub)
+
+    return convert
+
+
+_BUILT_IN_TO_STRING = {cls.value_to_string for cls in _PLAIN}
+
+
+class NaturalKeys:
+    """Natural keys of rows whose model is not in the backup, found a chunk at a time."""
+
+    def __init__(self, using: str, labels: set[str]) -> None:
+        self.using = using
+        self.labels = labels
+        self._known: dict[Any, dict[Any, Any]] = {}
+
+    def applies_to(self, field: Any) -> bool:
+        if field.remote_field is None or not hasattr(field, "target_field"):
+            return False
+        target = field.remote_field.model
+        return (
+            target._meta.concrete_model._meta.label_lower not in self.labels
+            and hasattr(target, "natural_key")
+            and hasattr(target._default_manager, "get_by_natural_key")
+        )
+
+    def resolve(self, field: Any, values: Any) -> dict[Any, Any]:
+        """From values of a foreign key to natural keys; a value with no row is left out."""
+        target = field.remote_field.model
+        known = self._known.setdefault((target, field.target_field.name), {})
+        missing = {v for v in values if v is not None and v not in known}
+        if missing:
+            name = field.target_field.attname
+            rows = models.QuerySet(model=target, using=self.using)
+            for row in rows.filter(**{f"{field.target_field.name}__in": missing}):
+                known[getattr(row, name)] = list(row.natural_key())
+        return known
+
+
+class RowDumper:
+    """Writes the rows of one model, and tells which files they name."""
+
+    def __init__(self, plan: ModelPlan, using: str, natural: NaturalKeys) -> None:
+        self.plan = plan
+        self.using = using
+        self.natural = natural
+        meta = plan.model._meta
+        self.pks = pk_fields(plan.model)
+        self.composite = is_composite(plan.model)
+        excluded = set(plan.excluded)
+        self.fields = [
+            f
+            for f in meta.local_concrete_fields
+            if f.name not in excluded and not is_generated(f)
+        ]
+        self.by_instance = any(
+            type(f).value_from_object is not models.Field.value_from_object
+            for f in self.fields
+            if not isinstance(f, models.JSONField)
+        )
+        self.rows = 0
+
+    def queryset(self) -> Any:
+        custom = self.plan.config.get_queryset(self.plan.model)
+        if custom is not None:
+            return custom.using(self.using)
+        return models.QuerySet(model=self.plan.model, using=self.using)
+
+    def count(self) -> int:
+        return self.queryset().order_by().count()
+
+    def _columns(self) -> tuple[list[str], dict[str, Any], list[str]]:
+        names = [f.attname for f in self.fields]
+        nullable = [f for f in self.fields if isinstance(f, models.JSONField) and f.null]
+        flags = {
+            f"dbs_sql_null_{i}": ExpressionWrapper(
+                Q(**{f"{f.name}__isnull": True}), output_field=models.BooleanField()
+            )
+            for i, f in enumerate(nullable)
+        }
+        return names, flags, [f.name for f in nullable]
+
+    def _chunks(self) -> Iterator[list[Any]]:
+        """Tuples of the columns, ordered by primary key, with constant memory on every backend."""
+        names, flags, _ = self._columns()
+        rows = self.queryset().order_by(*[f.attname for f in self.pks])
+        if flags:
+            rows = rows.annotate(**flags)
+        rows = rows.values_list(*names, *flags)
+        connection = connections[self.using]
+        streams = connection.features.can_use_chunked_reads and connection.vendor in (
+            "sqlite",
+            "oracle",
+        )
+        if connection.vendor == "postgresql":
+            streams = not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        custom = type(self.plan.config).get_queryset is not _no_queryset()
+        if streams or self.composite or custom:
+            chunk: list[Any] = []
+            for row in rows.iterator(chunk_size=CHUNK):
+                chunk.append(row)
+                if len(chunk) == CHUNK:
+                    yield chunk
+                    chunk = []
+            if chunk:
+                yield chunk
+            return
+        # The driver would fetch the whole table: ask for the rows behind the last key instead.
+        key = names.index(self.pks[0].attname)
+        last = None
+        while True:
+            page = rows if last is None else rows.filter(**{f"{self.pks[0].attname}__gt": last})
+            chunk = list(page[:CHUNK])
+            if chunk:
+                yield chunk
+            if len(chunk) < CHUNK:
+                return
+            last = chunk[-1][key]
+
+    def _instances(self) -> Iterator[list[Any]]:
+        """For fields that read their value from the instance in a way of their own."""
+        _, flags, _ = self._columns()
+        rows = self.queryset().order_by(*[f.attname for f in self.pks])
+        if flags:
+            rows = rows.annotate(**flags)
+        chunk: list[Any] = []
+        for obj in rows.iterator(chunk_size=CHUNK):
+            values = [f.value_from_object(obj) for f in self.fields]
+            chunk.append((*values, *(getattr(obj, flag) for flag in flags)))
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def chunks(self) -> Iterator[tuple[bytes, int, list[tuple[Any, Any, str]]]]:
+        """Encoded lines, how many, and the files they name as (pk, field, name)."""
+        width = len(self.fields)
+        _, _, nullable_json = self._columns()
+        json_columns = []
+        for i, f in enumerate(self.fields):
+            if isinstance(f, models.JSONField):
+                flag = width + nullable_json.index(f.name) if f.null else None
+                json_columns.append((i, f.name, flag))
+        converters = [
+            (i, convert)
+            for i, f in enumerate(self.fields)
+            if (convert := _value_converter(f)) is not None
+        ]
+        naturals = [(i, f) for i, f in enumerate(self.fields) if self.natural.applies_to(f)]
+        pk_names = {f.attname for f in self.pks}
+        natural_names = {f.attname for _, f in naturals}
+        # As Django has it, a single key stands in "pk" only; a key that is a natural foreign key
+        # stands in "fields" too, where the natural key can be.
+        body = [
+            (i, f.name)
+            for i, f in enumerate(self.fields)
+            if self.composite or f.attname not in pk_names or f.attname in natural_names
+        ]
+        position = {f.attname: i for i, f in enumerate(self.fields)}
+        key = [position[f.attname] for f in self.pks]
+        files = [(position[f.attname], f) for f in self.plan.file_fields + self.plan.path_fields]
+        label = self.plan.label
+        # Closed in any case: an open generator would hold a cursor of the database.
+        with contextlib.closing(self._source()) as source:
+            for chunk in source:
+                lookups = [(i, self.natural.resolve(f, {row[i] for row in chunk})) for i, f in naturals]
+                out = []
+                named = []
+                for row in chunk:
+                    values = list(row)
+                    for i, convert in converters:
+                        values[i] = convert(values[i])
+                    pk = [values[i] for i in key] if self.composite else values[key[0]]
+                    for i, known in lookups:
+                        values[i] = known.get(row[i], values[i])
+                    item = {
+                        "model": label,
+                        "pk": pk,
+                        "fields": {name: values[i] for i, name in body},
+                    }
+                    for i, name, flag in json_columns:
+                        if row[i] is None and (flag is None or not row[flag]):
+                            item.setdefault(JSON_NULL, []).append(name)
+                    for i, f in files:
+                        if row[i]:
+                            named.append((row[key[0]] if not self.composite else pk, f, str(row[i])))
+                    out.append(item)
+                self.rows += len(out)
+                yield _lines(out, label), len(out), named
+
+    def _source(self) -> Iterator[list[Any]]:
+        with contextlib.closing(self._instances() if self.by_instance else self._chunks()) as rows:
+            try:
+                yield from rows
+            except (ArithmeticError, ValueError, TypeError) as error:
+                raise BackupError(
+                    f"A row of {self.plan.model._meta.label} after the first {self.rows} holds a "
+                    f"value that Django cannot read: {error!r}"
+                ) from error
+
+
+def _no_queryset() -> Any:
+    from .registry import ModelBackup
+
+    return ModelBackup.get_queryset
+
+
+def _lines(items: list[Any], label: str) -> bytes:
+    encode = _encode
+    try:
+        return ("\n".join(map(encode, items)) + "\n").encode("utf-8")
+    except UnicodeEncodeError:
+        # A lone surrogate, which JSON can say only as an escape.
+        return ("\n".join(map(_encode_ascii, items)) + "\n").encode("ascii")
+    except TypeError as error:
+        for item in items:
+            try:
+                encode(item)
+            except TypeError:
+                raise BackupError(f"{label} with pk {item['pk']!r}: {error}") from error
+        raise

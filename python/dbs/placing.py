@@ -1,0 +1,357 @@
+"""Files of a backup back to their places: staged first, moved after the database has committed.
+
+Whatever a backup says, a file ends up inside the storage of its field, or inside a directory that
+the project declares. Links are made last, and nothing is ever written through one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import SuspiciousOperation
+from django.core.files import File as DjangoFile
+from django.core.files.storage import FileSystemStorage, default_storage
+
+from . import conf
+from .events import File, Meta
+from .exceptions import RestoreError
+from .files import storage_aliases, unwrap
+from .registry import BackupRegistry
+from .reports import RestoreReport
+from .tarstream import pieces
+
+STAGING = ".dbs-restore-"
+
+
+@dataclass
+class _Staged:
+    base: str
+    target: str
+    staged: str | None
+    file: File
+
+
+class Placer:
+    """Takes the files of one restore."""
+
+    def __init__(
+        self,
+        report: RestoreReport,
+        registry: BackupRegistry,
+        path_map: dict[str, str],
+        extra_roots: list[str],
+        dry_run: bool,
+    ) -> None:
+        self.report = report
+        self.path_map = sorted(path_map.items(), key=lambda item: -len(item[0]))
+        self.dry_run = dry_run
+        roots = [*conf.restore_roots(), *conf.file_roots(), *extra_roots, *path_map.values()]
+        for config in dict(registry.items()).values():
+            roots += [Path(root) for root in config.file_roots]
+        media = unwrap(default_storage)
+        if isinstance(media, FileSystemStorage):
+            roots.append(Path(media.location))
+        self.roots = sorted({os.path.realpath(root) for root in roots}, key=len, reverse=True)
+        self.meta = Meta()
+        self._staging: dict[str, tuple[str, int]] = {}
+        self._staged: list[_Staged] = []
+        self._links: list[_Staged] = []
+        self._directories: list[_Staged] = []
+        self._remote: list[tuple[Any, str, str]] = []
+        self._remote_dir: Any = None
+        self._storages: dict[str, Any] = {}
+        self._number = 0
+        self._link_targets: set[str] = set()
+
+    # Where a file goes
+
+    def relocate(self, path: str) -> str:
+        """A path of the backup as this machine has it."""
+        for old, new in self.path_map:
+            old = old.rstrip("/")
+            if path == old or path.startswith(old + "/"):
+                return new.rstrip("/") + path[len(old) :]
+        return path
+
+    def _storage(self, file: File) -> Any:
+        key = file.storage or ""
+        name = f"{key}|{file.field if not key else ''}"
+        if name not in self._storages:
+            self._storages[name] = self._find_storage(file, key)
+        return self._storages[name]
+
+    def _find_storage(self, file: File, key: str) -> Any:
+        labels = list(self.meta.storages.get(key, []))
+        if not key and file.field:
+            labels = [file.field]
+        for label in labels:
+            model_label, _, field_name = label.rpartition(".")
+            with contextlib.suppress(Exception):
+                field = apps.get_model(model_label)._meta.get_field(field_name)
+                return unwrap(field.storage)
+        aliases = storage_aliases()
+        if key in aliases:
+            return aliases[key]
+        raise RestoreError(
+            f"{file.name} belongs to the storage {key or file.field!r}, which this project does "
+            "not have. Add it to STORAGES, or restore without files."
+        )
+
+    def _place(self, file: File) -> tuple[str, str] | None:
+        """The directory that confines a file and its path; None where the storage has no paths."""
+        if file.kind == "storage":
+            storage = self._storage(file)
+            if not isinstance(storage, FileSystemStorage):
+                return None
+            try:
+                return os.path.abspath(storage.location), storage.path(file.name)
+            except (SuspiciousOperation, ValueError) as error:
+                raise RestoreError(
+                    f"{file.name!r} would be outside {storage.location}: refused."
+                ) from error
+        if "\0" in file.name:
+            raise RestoreError(f"{file.name!r} is not a file name: refused.")
+        if file.kind == "path":
+            path = os.path.abspath(self.relocate(file.name))
+        else:
+            parts = file.name.split("/") if file.name else []
+            if any(part in ("", ".", "..") for part in parts):
+                raise RestoreError(f"{file.shown!r} would be outside its root: refused.")
+            path = os.path.join(os.path.abspath(self.relocate(str(file.root))), *parts)
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        for root in self.roots:
+            if real.startswith(root + os.sep) or os.path.realpath(path) == root:
+                return root, path
+        raise RestoreError(
+            f"{path} is in none of the directories that files may be restored to. Add its "
+            "directory to DBS_RESTORE_ROOTS, or map it to another one with "
+            "--map OLD=NEW (path_map={OLD: NEW})."
+        )
+
+    def _check(self, base: str, path: str, file: File) -> None:
+        parent = os.path.realpath(os.path.dirname(path))
+        root = os.path.realpath(base)
+        inside = parent == root or parent.startswith(root.rstrip(os.sep) + os.sep)
+        if not inside and os.path.realpath(path) != root:
+            raise RestoreError(f"{path} would be reached through a link that leaves {base}: refused.")
+        if file.type == "dir":
+            if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
+                if os.path.realpath(path) != root:
+                    raise RestoreError(f"{path} is in the way of a directory of the backup.")
+        elif os.path.isdir(path) and not os.path.islink(path):
+            raise RestoreError(f"{path} is a directory and in the way of a file of the backup.")
+
+    # Taking files
+
+    def take(self, file: File) -> None:
+        """Stages one file; nothing of the project changes yet."""
+        place = self._place(file)
+        if file.type == "symlink" and place is not None:
+            self._link_targets.add(place[1])
+        if place is None:
+            self._take_remote(file)
+            return
+        base, path = place
+        self._check(base, path, file)
+        exists = os.path.lexists(path)
+        staged = _Staged(base, path, None, file)
+        if file.type == "dir":
+            if not self.dry_run:
+                self._directories.append(staged)
+            return
+        if self.dry_run:
+            size = sum(len(piece) for piece in pieces(file.stream)) if file.stream else 0
+        else:
+            directory = self._stage_directory(base)
+            self._number += 1
+            staged.staged = os.path.join(directory, str(self._number))
+            size = self._write(staged.staged, file)
+        if file.left_out is not None:
+            if staged.staged:
+                os.unlink(staged.staged)
+            self.report.skipped.append(f"{file.shown}: not in the backup ({file.left_out})")
+            return
+        if not self.dry_run:
+            (self._links if file.type == "symlink" else self._staged).append(staged)
+        self._count(exists, size)
+
+    def _count(self, exists: bool, size: int) -> None:
+        if exists:
+            self.report.files_replaced += 1
+        else:
+            self.report.files_written += 1
+        self.report.file_bytes += size
+
+    def _write(self, path: str, file: File) -> int:
+        if file.type == "symlink":
+            os.symlink(file.target, path)
+            _set_times(path, file, follow=False)
+            return 0
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        size = 0
+        with os.fdopen(fd, "wb", buffering=0) as out:
+            for piece in pieces(file.stream):
+                view = memoryview(piece)
+                while view:
+                    view = view[out.write(view) :]
+                size += len(piece)
+            if file.mode is not None:
+                os.fchmod(out.fileno(), stat.S_IMODE(file.mode) & 0o777)
+            else:
+                os.fchmod(out.fileno(), 0o644)
+        _set_times(path, file)
+        return size
+
+    def _take_remote(self, file: File) -> None:
+        storage = self._storage(file)
+        exists = storage.exists(file.name)
+        if self.dry_run:
+            size = sum(len(piece) for piece in pieces(file.stream))
+        else:
+            if self._remote_dir is None:
+                self._remote_dir = tempfile.TemporaryDirectory(prefix="dbs-restore-")
+            self._number += 1
+            path = os.path.join(self._remote_dir.name, str(self._number))
+            size = self._write(path, file)
+            if file.left_out is None:
+                self._remote.append((storage, file.name, path))
+        if file.left_out is not None:
+            self.report.skipped.append(f"{file.shown}: not in the backup ({file.left_out})")
+            return
+        self._count(exists, size)
+
+    def _stage_directory(self, base: str) -> str:
+        if base not in self._staging:
+            os.makedirs(base, exist_ok=True)
+            remove_stale(base)
+            path = os.path.join(base, STAGING + secrets.token_hex(8))
+            os.mkdir(path, 0o700)
+            self._staging[base] = (path, _lock(os.path.join(path, "lock")))
+        return self._staging[base][0]
+
+    # The end
+
+    def check_links(self) -> None:
+        """No file of the backup may lie behind a link of the backup."""
+        if not self._link_targets:
+            return
+        for staged in self._staged + self._directories + self._links:
+            parent = os.path.dirname(staged.target)
+            while len(parent) >= len(staged.base):
+                if parent in self._link_targets:
+                    raise RestoreError(f"{staged.target} lies behind a link of the backup: refused.")
+                parent = os.path.dirname(parent)
+
+    def commit(self) -> None:
+        """Moves everything to its place. What cannot be moved is named, all else is moved."""
+        failed = []
+        for staged in self._directories:
+            try:
+                os.makedirs(staged.target, exist_ok=True)
+            except OSError as error:
+                failed.append(f"{staged.target}: {error.strerror}")
+        for staged in self._staged + self._links:
+            try:
+                parent = os.path.dirname(staged.target)
+                os.makedirs(parent, exist_ok=True)
+                self._check(staged.base, staged.target, staged.file)
+                if staged.staged is not None:
+                    os.replace(staged.staged, staged.target)
+            except (OSError, RestoreError) as error:
+                failed.append(f"{staged.target}: {error}")
+        # Deepest first, as a change inside a directory changes its time.
+        for staged in sorted(self._directories, key=lambda s: -len(s.target)):
+            try:
+                if staged.file.mode is not None:
+                    os.chmod(staged.target, stat.S_IMODE(staged.file.mode) & 0o777)
+                _set_times(staged.target, staged.file)
+            except OSError as error:
+                failed.append(f"{staged.target}: {error.strerror}")
+        for storage, name, path in self._remote:
+            try:
+                if storage.exists(name):
+                    storage.delete(name)
+                with open(path, "rb") as source:
+                    saved = storage.save(name, DjangoFile(source))
+                if saved != name:
+                    self.report.notes.append(f"The storage keeps {name} as {saved}.")
+            except Exception as error:  # noqa: BLE001  Each storage has its own errors.
+                failed.append(f"{name}: {error}")
+        self.close()
+        # The staging directory stood inside roots whose time has been set.
+        if failed:
+            raise RestoreError(
+                "The rows are restored, and these files are not:\n  "
+                + "\n  ".join(failed[:20])
+                + "\nWhen the cause is gone, restore them with --no-data (data=False)."
+            )
+
+    def close(self) -> None:
+        """Removes what is staged. Safe to call twice."""
+        for path, lock in self._staging.values():
+            times = _times(os.path.dirname(path))
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                os.close(lock)
+            self._restore_root_time(os.path.dirname(path), times)
+        self._staging.clear()
+        if self._remote_dir is not None:
+            self._remote_dir.cleanup()
+            self._remote_dir = None
+
+    def _restore_root_time(self, base: str, times: tuple[int, int] | None) -> None:
+        if times is not None:
+            with contextlib.suppress(OSError):
+                os.utime(base, ns=times)
+
+
+def _times(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_atime_ns, status.st_mtime_ns
+
+
+def _set_times(path: str, file: File, follow: bool = True) -> None:
+    if file.mtime_ns is not None:
+        with contextlib.suppress(OSError, OverflowError, NotImplementedError):
+            os.utime(path, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=follow)
+
+
+def _lock(path: str) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        import fcntl
+
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # pragma: no cover  Not on this system.
+        pass
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def remove_stale(base: str) -> None:
+    """Removes what a killed restore left staged. A running one holds its lock."""
+    try:
+        names = [name for name in os.listdir(base) if name.startswith(STAGING)]
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(base, name)
+        if os.path.islink(path):
+            continue
+        with contextlib.suppress(OSError):
+            os.close(_lock(os.path.join(path, "lock")))
+            shutil.rmtree(path, ignore_errors=True)
