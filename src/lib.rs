@@ -8,6 +8,7 @@ pub mod error;
 pub mod gf;
 mod hash;
 pub mod limits;
+mod pipeline;
 pub mod report;
 pub mod rs;
 pub mod secret;

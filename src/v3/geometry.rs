@@ -65,6 +65,7 @@ impl Geometry {
         let legal = SECTOR_SHIFTS.contains(&sector_shift)
             && data >= 1
             && sum <= CODE_LEN
+            && (parity_a, parity_b) != (0, 0)
             && match copy_b {
                 CopyB::None => parity_b == 0,
                 CopyB::Mirrored => true,

@@ -1,10 +1,14 @@
 //! Version 3, our own. The rooms are the nouns of `spec/dbs-v3.md`, in the order in which bytes
 //! pass through them when they are written.
 
+pub mod block;
 pub mod geometry;
 pub mod keys;
 pub mod layout;
+pub mod manifest;
+pub mod order;
 pub mod page;
 pub mod sealed;
 pub mod sector;
 pub mod table;
+pub mod writer;

@@ -1,0 +1,318 @@
+//! Manifest and index: deterministic CBOR (RFC 8949, section 4.2) with integer keys.
+
+use minicbor::decode::Error as DecodeError;
+use minicbor::encode::Error as EncodeError;
+use minicbor::{Decoder, Encoder};
+
+use crate::{Error, Result};
+
+/// Media type of a payload that is one stream of bytes.
+pub const MEDIA_STREAM: &str = "application/octet-stream";
+/// Media type of a payload that is an archive of files, as a PAX tar stream.
+pub const MEDIA_TAR: &str = "application/x-tar";
+
+/// What the archive is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Media type of the payload.
+    pub media_type: String,
+    /// The program that wrote the archive.
+    pub producer: String,
+    /// When it was written, in seconds since 1970-01-01 UTC.
+    pub created: i64,
+    /// Length of the payload in bytes.
+    pub payload_len: u64,
+    /// Data blocks.
+    pub data_blocks: u64,
+    /// Index blocks.
+    pub index_blocks: u32,
+    /// Root hash of the block table.
+    pub table_root: [u8; 32],
+    /// Entries in the index.
+    pub entries: u64,
+}
+
+/// What an entry of an archive of files is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// Another name of an earlier entry.
+    HardLink,
+    /// Anything else that tar knows.
+    Other,
+}
+
+impl EntryKind {
+    const ALL: [EntryKind; 5] = [
+        EntryKind::File,
+        EntryKind::Directory,
+        EntryKind::Symlink,
+        EntryKind::HardLink,
+        EntryKind::Other,
+    ];
+}
+
+/// One entry of the index: a member of the tar stream, and where it stands in the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, as bytes, as in the tar stream.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes of content.
+    pub size: u64,
+    /// Time of the last change: seconds since 1970-01-01 UTC.
+    pub mtime: i64,
+    /// Nanoseconds behind those seconds.
+    pub mtime_nanos: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Where its first tar header begins in the payload.
+    pub offset: u64,
+    /// Bytes of the payload that its headers, content and padding take.
+    pub length: u64,
+    /// Where a link leads.
+    pub link: Option<Vec<u8>>,
+}
+
+impl Manifest {
+    /// The bytes of the manifest.
+    ///
+    /// # Errors
+    /// None that can happen: the encoder writes to memory.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut encoder = Encoder::new(Vec::new());
+        self.encode(&mut encoder).map_err(|e| Error::Misuse(format!("manifest: {e}")))?;
+        Ok(encoder.into_writer())
+    }
+
+    fn encode(
+        &self,
+        e: &mut Encoder<Vec<u8>>,
+    ) -> std::result::Result<(), EncodeError<std::convert::Infallible>> {
+        e.map(8)?;
+        e.u8(1)?.str(&self.media_type)?;
+        e.u8(2)?.str(&self.producer)?;
+        e.u8(3)?.i64(self.created)?;
+        e.u8(4)?.u64(self.payload_len)?;
+        e.u8(5)?.u64(self.data_blocks)?;
+        e.u8(6)?.u32(self.index_blocks)?;
+        e.u8(7)?.bytes(&self.table_root)?;
+        e.u8(8)?.u64(self.entries)?;
+        Ok(())
+    }
+
+    /// Parses a manifest.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where it is malformed (it was authentic, so its writer is wrong),
+    /// [`Error::Unsupported`] where it has a critical key that this version does not know.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let mut media_type = None;
+        let mut producer = None;
+        let mut numbers = [None; 4];
+        let mut created = None;
+        let mut table_root = None;
+        let mut decoder = Decoder::new(bytes);
+        map(&mut decoder, "manifest", |key, d| {
+            match key {
+                1 => media_type = Some(d.str()?.to_owned()),
+                2 => producer = Some(d.str()?.to_owned()),
+                3 => created = Some(d.i64()?),
+                4 => numbers[0] = Some(d.u64()?),
+                5 => numbers[1] = Some(d.u64()?),
+                6 => numbers[2] = Some(u64::from(d.u32()?)),
+                7 => table_root = <[u8; 32]>::try_from(d.bytes()?).ok(),
+                8 => numbers[3] = Some(d.u64()?),
+                _ => d.skip()?,
+            }
+            Ok(())
+        })?;
+        if decoder.position() != bytes.len() {
+            return Err(malformed("manifest", "bytes behind its end"));
+        }
+        let missing = || malformed("manifest", "a key is missing");
+        Ok(Manifest {
+            media_type: media_type.ok_or_else(missing)?,
+            producer: producer.ok_or_else(missing)?,
+            created: created.ok_or_else(missing)?,
+            payload_len: numbers[0].ok_or_else(missing)?,
+            data_blocks: numbers[1].ok_or_else(missing)?,
+            index_blocks: numbers[2].and_then(|n| n.try_into().ok()).ok_or_else(missing)?,
+            table_root: table_root.ok_or_else(missing)?,
+            entries: numbers[3].ok_or_else(missing)?,
+        })
+    }
+}
+
+impl Entry {
+    /// The bytes of the entry.
+    ///
+    /// # Errors
+    /// None that can happen: the encoder writes to memory.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut encoder = Encoder::new(Vec::new());
+        self.encode(&mut encoder).map_err(|e| Error::Misuse(format!("index entry: {e}")))?;
+        Ok(encoder.into_writer())
+    }
+
+    fn encode(
+        &self,
+        e: &mut Encoder<Vec<u8>>,
+    ) -> std::result::Result<(), EncodeError<std::convert::Infallible>> {
+        e.map(7 + u64::from(self.mtime_nanos != 0) + u64::from(self.link.is_some()))?;
+        e.u8(1)?.bytes(&self.path)?;
+        e.u8(2)?.u8(self.kind as u8)?;
+        e.u8(3)?.u64(self.size)?;
+        e.u8(4)?.i64(self.mtime)?;
+        if self.mtime_nanos != 0 {
+            e.u8(5)?.u32(self.mtime_nanos)?;
+        }
+        e.u8(6)?.u32(self.mode)?;
+        e.u8(7)?.u64(self.offset)?;
+        e.u8(8)?.u64(self.length)?;
+        if let Some(link) = &self.link {
+            e.u8(9)?.bytes(link)?;
+        }
+        Ok(())
+    }
+
+    /// Parses the sequence of entries that an index block holds.
+    ///
+    /// # Errors
+    /// As those of [`Manifest::from_bytes`].
+    pub fn sequence(bytes: &[u8]) -> Result<Vec<Self>> {
+        let mut decoder = Decoder::new(bytes);
+        let mut entries = Vec::new();
+        while decoder.position() < bytes.len() {
+            entries.push(Self::decode(&mut decoder)?);
+        }
+        Ok(entries)
+    }
+
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self> {
+        let mut path = None;
+        let mut kind = None;
+        let mut numbers = [None; 3];
+        let mut mtime = None;
+        let mut mtime_nanos = 0;
+        let mut mode = None;
+        let mut link = None;
+        map(decoder, "index entry", |key, d| {
+            match key {
+                1 => path = Some(d.bytes()?.to_vec()),
+                2 => kind = EntryKind::ALL.get(usize::from(d.u8()?)).copied(),
+                3 => numbers[0] = Some(d.u64()?),
+                4 => mtime = Some(d.i64()?),
+                5 => mtime_nanos = d.u32()?,
+                6 => mode = Some(d.u32()?),
+                7 => numbers[1] = Some(d.u64()?),
+                8 => numbers[2] = Some(d.u64()?),
+                9 => link = Some(d.bytes()?.to_vec()),
+                _ => d.skip()?,
+            }
+            Ok(())
+        })?;
+        let missing = || malformed("index entry", "a key is missing or out of range");
+        if mtime_nanos >= 1_000_000_000 {
+            return Err(missing());
+        }
+        Ok(Entry {
+            path: path.ok_or_else(missing)?,
+            kind: kind.ok_or_else(missing)?,
+            size: numbers[0].ok_or_else(missing)?,
+            mtime: mtime.ok_or_else(missing)?,
+            mtime_nanos,
+            mode: mode.ok_or_else(missing)?,
+            offset: numbers[1].ok_or_else(missing)?,
+            length: numbers[2].ok_or_else(missing)?,
+            link,
+        })
+    }
+}
+
+/// Walks a map with ascending integer keys. Negative keys are critical: unknown ones are refused.
+fn map<'b>(
+    decoder: &mut Decoder<'b>,
+    what: &str,
+    mut each: impl FnMut(i64, &mut Decoder<'b>) -> std::result::Result<(), DecodeError>,
+) -> Result<()> {
+    let cbor = |e: DecodeError| malformed(what, &e.to_string());
+    let count = decoder.map().map_err(cbor)?.ok_or_else(|| malformed(what, "indefinite map"))?;
+    let mut last = None;
+    for _ in 0..count {
+        let key = decoder.i64().map_err(cbor)?;
+        if key < 0 {
+            return Err(Error::Unsupported(format!("{what}: critical key {key}")));
+        }
+        if last.is_some_and(|last| last >= key) {
+            return Err(malformed(what, "keys out of order"));
+        }
+        last = Some(key);
+        each(key, decoder).map_err(cbor)?;
+    }
+    Ok(())
+}
+
+fn malformed(what: &str, why: &str) -> Error {
+    Error::Authentication(format!("{what}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(link: Option<&[u8]>) -> Entry {
+        Entry {
+            path: b"a/\xff".to_vec(),
+            kind: EntryKind::Symlink,
+            size: 1 << 40,
+            mtime: -5,
+            mtime_nanos: if link.is_some() { 7 } else { 0 },
+            mode: 0o755,
+            offset: 512,
+            length: 1024,
+            link: link.map(<[u8]>::to_vec),
+        }
+    }
+
+    #[test]
+    fn entries_are_parsed_as_they_are_written() {
+        let entries = [entry(None), entry(Some(b"target"))];
+        let bytes: Vec<u8> = entries.iter().flat_map(|e| e.to_bytes().unwrap()).collect();
+        assert_eq!(Entry::sequence(&bytes).unwrap(), entries);
+        for cut in 1..bytes.len() {
+            let parsed = Entry::sequence(&bytes[..cut]);
+            assert!(parsed.is_err() || cut == entries[0].to_bytes().unwrap().len());
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_ignored_unless_critical() {
+        let manifest = Manifest {
+            media_type: MEDIA_TAR.into(),
+            producer: "dbs".into(),
+            created: 1,
+            payload_len: 2,
+            data_blocks: 3,
+            index_blocks: 4,
+            table_root: [5; 32],
+            entries: 6,
+        };
+        let mut bytes = manifest.to_bytes().unwrap();
+        assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
+        bytes[0] += 1;
+        bytes.extend_from_slice(&[9, 0x60]);
+        assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
+        let at = bytes.len() - 2;
+        bytes[at] = 0x20;
+        assert!(matches!(Manifest::from_bytes(&bytes), Err(Error::Unsupported(_))));
+        bytes[at] = 8;
+        assert!(matches!(Manifest::from_bytes(&bytes), Err(Error::Authentication(_))));
+    }
+}

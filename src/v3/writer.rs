@@ -1,0 +1,516 @@
+//! The writer: payload bytes in, a whole container out.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use zeroize::Zeroizing;
+
+use super::block::{Loom, Sectors};
+use super::geometry::{Copy, CopyB, Geometry, Profile};
+use super::keys::Keys;
+use super::layout::{FRAME_LEN, TAG_LEN};
+use super::manifest::{Entry, MEDIA_STREAM, Manifest};
+use super::order::Order;
+use super::page::{KdfParams, Page};
+use super::sealed::{Compression, Compressor, Place};
+use super::sector::{ArchiveId, Kind, intact};
+use super::table::{self, Census};
+use crate::pipeline::{Pipeline, default_threads};
+use crate::secret::random;
+use crate::{Error, Passphrase, Result};
+
+/// How a container is written.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WriterOptions {
+    /// The geometry, by name.
+    pub profile: Profile,
+    /// Bytes of a sector as a power of two; `None` takes 512 bytes where the payload fits in one
+    /// block of such sectors, and 4096 otherwise.
+    pub sector_shift: Option<u8>,
+    /// Whether blocks are compressed.
+    pub compression: Compression,
+    /// Costs of Argon2id.
+    pub kdf: KdfParams,
+    /// How many blocks copy B stands behind copy A. `None` takes 0 (half a file) where the output
+    /// can be read back, and 32 where it cannot.
+    pub lag: Option<u32>,
+    /// Worker threads; 0 takes as many as there are cores.
+    pub threads: usize,
+    /// Media type of the payload.
+    pub media_type: String,
+    /// The program that writes.
+    pub producer: String,
+    /// When the archive is written, in seconds since 1970-01-01 UTC; `None` asks the clock.
+    pub created: Option<i64>,
+    /// Where the random values come from.
+    pub randomness: Randomness,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        WriterOptions {
+            profile: Profile::default(),
+            sector_shift: None,
+            compression: Compression::default(),
+            kdf: KdfParams::default(),
+            lag: None,
+            threads: 0,
+            media_type: MEDIA_STREAM.into(),
+            producer: concat!("dbs ", env!("CARGO_PKG_VERSION")).into(),
+            created: None,
+            randomness: Randomness::System,
+        }
+    }
+}
+
+/// Where a writer takes its random values from.
+#[derive(Debug, Clone, Default)]
+pub enum Randomness {
+    /// The operating system.
+    #[default]
+    System,
+    /// A seed, so that the same input gives the same bytes. For test vectors alone: two containers
+    /// of one seed share their data key, and who knows the seed needs no passphrase.
+    #[doc(hidden)]
+    Seed(u64),
+}
+
+impl Randomness {
+    fn fill(&self, label: &[u8], bytes: &mut [u8]) -> Result<()> {
+        match self {
+            Randomness::System => random(bytes),
+            Randomness::Seed(seed) => {
+                let hash = crate::hash::blake2b_256(b"dbs3 vectors", None, &[
+                    &seed.to_le_bytes(),
+                    label,
+                ]);
+                bytes.copy_from_slice(&hash[..bytes.len()]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How copy A is read back when copy B is written behind it.
+struct ReadBack<W> {
+    start: u64,
+    read: fn(&mut W, u64, &mut [u8]) -> io::Result<()>,
+    seek: fn(&mut W, u64) -> io::Result<()>,
+}
+
+/// Writes one container. Bytes written to it are the payload.
+///
+/// A container is whole only after [`finish`](Self::finish): a writer that is dropped before leaves
+/// an output that no reader accepts.
+///
+/// ```
+/// use std::io::{Cursor, Write};
+///
+/// let passphrase = dbs::Passphrase::new("correct horse battery staple");
+/// let mut options = dbs::WriterOptions::default();
+/// # options.kdf = dbs::KdfParams { passes: 1, memory_kib: 64, lanes: 1 };
+/// let mut writer = dbs::Writer::create(Cursor::new(Vec::new()), &passphrase, options)?;
+/// writer.write_all(b"what must not be lost")?;
+/// let file = writer.finish()?.into_inner();
+///
+/// let archive = dbs::Archive::open(file)?;
+/// let payload = archive.unlock(&passphrase)?;
+/// assert_eq!(payload.read_range(0..payload.len())?, b"what must not be lost");
+/// # Ok::<(), dbs::Error>(())
+/// ```
+pub struct Writer<W> {
+    out: W,
+    read_back: Option<ReadBack<W>>,
+    options: WriterOptions,
+    archive: ArchiveId,
+    keys: Keys,
+    key_slot: super::page::KeySlot,
+    /// Payload bytes that make no full block yet.
+    pending: Vec<u8>,
+    payload_len: u64,
+    /// The index so far: sealed later, so kept as raw bytes of whole entries, a chunk a block.
+    index: Vec<Vec<u8>>,
+    entries: u64,
+    /// Known once the first block is full, or the payload is complete.
+    body: Option<Body>,
+    failed: bool,
+}
+
+/// The part of a writer that exists once the geometry is decided.
+struct Body {
+    loom: Loom,
+    lag: u32,
+    pipeline: Pipeline<Job, Result<Sectors>>,
+    next_block: u64,
+    entries: Vec<table::Entry>,
+    /// Blocks whose copy B is still to be written, with a lag.
+    waiting: VecDeque<Sectors>,
+}
+
+struct Job {
+    block: u64,
+    kind: Kind,
+    raw: Vec<u8>,
+}
+
+impl<W: Write + Read + Seek> Writer<W> {
+    /// A writer to an output that can be read back: copy B stands half a file behind copy A.
+    ///
+    /// The container begins at the output's position.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for options that cannot be, [`Error::Io`].
+    pub fn create(mut out: W, passphrase: &Passphrase, options: WriterOptions) -> Result<Self> {
+        let start = out.stream_position()?;
+        let read_back = ReadBack {
+            start,
+            read: |out, at, buf| {
+                out.seek(SeekFrom::Start(at))?;
+                out.read_exact(buf)
+            },
+            seek: |out, at| out.seek(SeekFrom::Start(at)).map(drop),
+        };
+        Self::new(out, Some(read_back), passphrase, options)
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// A writer to an output that cannot be read back, for instance a pipe: copy B stands a lag of
+    /// blocks behind copy A, which are kept in memory.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for options that cannot be, [`Error::Io`].
+    pub fn stream(out: W, passphrase: &Passphrase, options: WriterOptions) -> Result<Self> {
+        Self::new(out, None, passphrase, options)
+    }
+
+    fn new(
+        out: W,
+        read_back: Option<ReadBack<W>>,
+        passphrase: &Passphrase,
+        options: WriterOptions,
+    ) -> Result<Self> {
+        let geometry = Geometry::of(options.profile, options.sector_shift.unwrap_or(9));
+        let geometry = geometry
+            .ok_or_else(|| Error::Misuse("sectors have 512 to 65536 bytes, a power of 2".into()))?;
+        let without_b = geometry.copy_b() == CopyB::None;
+        if without_b && options.lag.is_some_and(|lag| lag > 0) {
+            return Err(Error::Misuse("a lag needs a second copy; `light` has none".into()));
+        }
+        if read_back.is_none() && options.lag == Some(0) && !without_b {
+            return Err(Error::Misuse(
+                "an output that cannot be read back, such as a pipe, needs a lag of 1 or more".into(),
+            ));
+        }
+        let mut archive = ArchiveId::default();
+        options.randomness.fill(b"archive id", &mut archive)?;
+        let mut data_key = Zeroizing::new([0; 32]);
+        options.randomness.fill(b"data key", &mut *data_key)?;
+        let (mut salt, mut nonce) = ([0; 16], [0; 12]);
+        options.randomness.fill(b"salt", &mut salt)?;
+        options.randomness.fill(b"nonce", &mut nonce)?;
+        let keys = Keys::new(data_key);
+        let key_slot = keys.wrap(passphrase, &archive, options.kdf, salt, nonce)?;
+        Ok(Writer {
+            out,
+            read_back,
+            options,
+            archive,
+            keys,
+            key_slot,
+            pending: Vec::new(),
+            payload_len: 0,
+            index: Vec::new(),
+            entries: 0,
+            body: None,
+            failed: false,
+        })
+    }
+
+    /// Adds an entry to the index of an archive of files.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where the entry is too large for a block.
+    pub fn entry(&mut self, entry: &Entry) -> Result<()> {
+        let bytes = entry.to_bytes()?;
+        // An index block must fit whichever sector size is chosen in the end.
+        let shift = self.options.sector_shift.unwrap_or(9);
+        let capacity = Geometry::of(self.options.profile, shift).map_or(0, |g| g.capacity());
+        if bytes.len() > capacity {
+            return Err(Error::Misuse("the name of an entry is too long for the index".into()));
+        }
+        match self.index.last_mut() {
+            Some(chunk) if chunk.len() + bytes.len() <= capacity => chunk.extend_from_slice(&bytes),
+            _ => self.index.push(bytes),
+        }
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// Bytes of payload taken so far.
+    pub fn payload_len(&self) -> u64 {
+        self.payload_len
+    }
+
+    /// Writes all that is still to be written, and gives the output back.
+    ///
+    /// The output is flushed, not synced: that is for who opened it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; also if an earlier write failed.
+    pub fn finish(mut self) -> Result<W> {
+        if self.failed {
+            return Err(Error::Misuse("an earlier write failed: the container is not whole".into()));
+        }
+        let shift = self.options.sector_shift.unwrap_or(9);
+        let mut body = self.take_body(shift)?;
+        let mut rest = std::mem::take(&mut self.pending);
+        while !rest.is_empty() {
+            let tail = rest.split_off(rest.len().min(body.loom.geometry.capacity()));
+            self.push(&mut body, Kind::Data, rest)?;
+            rest = tail;
+        }
+        let data = body.next_block;
+        for chunk in std::mem::take(&mut self.index) {
+            self.push(&mut body, Kind::Index, chunk)?;
+        }
+        while self.pop(&mut body)? {}
+        let census = u32::try_from(body.next_block - data)
+            .ok()
+            .and_then(|index| Census::new(&body.loom.geometry, data, index))
+            .ok_or_else(|| Error::Misuse("too many blocks".into()))?;
+
+        let manifest = Manifest {
+            media_type: self.options.media_type.clone(),
+            producer: self.options.producer.clone(),
+            created: self.options.created.unwrap_or_else(now),
+            payload_len: self.payload_len,
+            data_blocks: census.data,
+            index_blocks: census.index,
+            table_root: table::root(&self.archive, &body.entries),
+            entries: self.entries,
+        };
+        self.push(&mut body, Kind::Manifest, manifest.to_bytes()?)?;
+        while self.pop(&mut body)? {}
+
+        let geometry = body.loom.geometry;
+        let mut ks: Vec<u8> = body.entries.iter().map(|entry| entry.k).collect();
+        for index in 0..census.table {
+            let payload = table::write(&geometry, &self.archive, &census, &body.entries, index);
+            let block = census.entries() + u64::from(index);
+            let copies = copies_at_once(&geometry, body.lag);
+            let sectors = body.loom.weave(Kind::Table, block, &payload, copies, Vec::new())?;
+            ks.push(sectors.k());
+            self.write_block(&mut body, sectors)?;
+        }
+        while let Some(sectors) = body.waiting.pop_front() {
+            write_all(&mut self.out, sectors.copy(Copy::B))?;
+        }
+        if body.lag == 0 && geometry.copy_b() != CopyB::None {
+            self.write_copy_b(&body.loom, &census, ks)?;
+        }
+        self.out.write_all(&body.loom.end_sector(census.blocks()))?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    /// The body; where there is none yet, the geometry is decided here.
+    fn take_body(&mut self, sector_shift: u8) -> Result<Body> {
+        if let Some(body) = self.body.take() {
+            return Ok(body);
+        }
+        let shift = self.options.sector_shift.unwrap_or(sector_shift);
+        let geometry = Geometry::of(self.options.profile, shift)
+            .ok_or_else(|| Error::Misuse("impossible sector size".into()))?;
+        let lag = match (geometry.copy_b(), self.options.lag, &self.read_back) {
+            (CopyB::None, ..) => 0,
+            (_, Some(lag), _) => lag,
+            (_, None, Some(_)) => 0,
+            (_, None, None) => DEFAULT_STREAM_LAG,
+        };
+        let mut page = Page {
+            minor: 0,
+            geometry,
+            lag,
+            generation: 0,
+            commitment: [0; 32],
+            key_slots: vec![self.key_slot],
+        };
+        page.commitment = self.keys.commitment(&self.archive, &page);
+        let loom = Loom::new(self.archive, &page)?;
+        let threads =
+            if self.options.threads == 0 { default_threads() } else { self.options.threads };
+        let keys = Arc::new(self.keys.clone());
+        let pipeline = Pipeline::new(threads, || {
+            let loom = loom.clone();
+            let keys = Arc::clone(&keys);
+            let mut compressor = Compressor::new(self.options.compression)?;
+            let mut sealed = Vec::new();
+            Ok(move |job: Job| {
+                let place = Place { archive: loom.archive, block: job.block, kind: job.kind };
+                compressor.seal(&keys, &geometry, place, &job.raw, &mut sealed)?;
+                let copies = copies_at_once(&geometry, lag);
+                loom.weave(job.kind, job.block, &sealed, copies, Vec::new())
+            })
+        })?;
+        Ok(Body {
+            loom,
+            lag,
+            pipeline,
+            next_block: 0,
+            entries: Vec::new(),
+            waiting: VecDeque::new(),
+        })
+    }
+
+    fn push(&mut self, body: &mut Body, kind: Kind, raw: Vec<u8>) -> Result<()> {
+        while body.pipeline.is_full() {
+            self.pop(body)?;
+        }
+        body.pipeline.push(Job { block: body.next_block, kind, raw })?;
+        body.next_block += 1;
+        Ok(())
+    }
+
+    /// Writes the next finished block; false when none is under way.
+    fn pop(&mut self, body: &mut Body) -> Result<bool> {
+        let Some(sectors) = body.pipeline.pop()? else { return Ok(false) };
+        let sectors = sectors?;
+        body.entries.push(sectors.entry());
+        self.write_block(body, sectors)?;
+        Ok(true)
+    }
+
+    fn write_block(&mut self, body: &mut Body, sectors: Sectors) -> Result<()> {
+        write_all(&mut self.out, sectors.copy(Copy::A))?;
+        if body.lag > 0 {
+            body.waiting.push_back(sectors);
+            if body.waiting.len() as u64 > body.lag.into()
+                && let Some(first) = body.waiting.pop_front()
+            {
+                write_all(&mut self.out, first.copy(Copy::B))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads copy A back, checks it, and writes copy B behind it.
+    fn write_copy_b(&mut self, loom: &Loom, census: &Census, ks: Vec<u8>) -> Result<()> {
+        let Some(ReadBack { start, read, seek }) = self.read_back else {
+            return Err(Error::Misuse("the output cannot be read back".into()));
+        };
+        let geometry = loom.geometry;
+        let order = Order::new(geometry, 0, ks);
+        let size = geometry.sector_size();
+        let threads =
+            if self.options.threads == 0 { default_threads() } else { self.options.threads };
+        let mut pipeline = Pipeline::new(threads, || {
+            let loom = loom.clone();
+            Ok(move |(kind, block, bytes): (Kind, u64, Vec<u8>)| {
+                if !intact(&bytes, size, |_| true).into_iter().all(|intact| intact) {
+                    return Err(Error::Io(io::Error::other(format!(
+                        "block {block} reads back from the output other than it was written"
+                    ))));
+                }
+                let mut data = Vec::with_capacity(bytes.len());
+                for sector in bytes.chunks_exact(size) {
+                    data.extend_from_slice(&sector[FRAME_LEN..size - TAG_LEN]);
+                }
+                loom.weave(kind, block, &data, &[Copy::B], bytes)
+            })
+        })?;
+        let blocks = order.blocks();
+        let mut next = 0;
+        for block in 0..blocks {
+            while next < blocks && !pipeline.is_full() {
+                let mut bytes = vec![0; usize::from(order.k(next)) * size];
+                let at = start + order.offset(Copy::A, next) + size as u64;
+                read(&mut self.out, at, &mut bytes)?;
+                pipeline.push((census.kind(next), next, bytes))?;
+                next += 1;
+            }
+            let sectors = pipeline.pop()?.unwrap_or_else(|| {
+                Err(Error::Misuse("copy B: fewer blocks than expected".into()))
+            })?;
+            seek(&mut self.out, start + order.offset(Copy::B, block))?;
+            write_all(&mut self.out, sectors.copy(Copy::B))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
+        self.payload_len += bytes.len() as u64;
+        if self.body.is_none() {
+            let small = Geometry::of(self.options.profile, 9).map_or(0, |g| g.capacity());
+            if self.options.sector_shift.is_none() && self.pending.len() + bytes.len() <= small {
+                self.pending.extend_from_slice(bytes);
+                return Ok(());
+            }
+        }
+        let mut body = self.take_body(DEFAULT_SECTOR_SHIFT)?;
+        let capacity = body.loom.geometry.capacity();
+        while !bytes.is_empty() {
+            let (head, tail) = bytes.split_at(bytes.len().min(capacity - self.pending.len()));
+            self.pending.reserve_exact(capacity - self.pending.len());
+            self.pending.extend_from_slice(head);
+            bytes = tail;
+            if self.pending.len() == capacity {
+                let raw = std::mem::take(&mut self.pending);
+                self.push(&mut body, Kind::Data, raw)?;
+            }
+        }
+        self.body = Some(body);
+        Ok(())
+    }
+}
+
+/// Bytes of a sector where the payload is not small, as a power of two.
+const DEFAULT_SECTOR_SHIFT: u8 = 12;
+/// The lag of an output that cannot be read back.
+const DEFAULT_STREAM_LAG: u32 = 32;
+
+/// The copies whose parity is made when a block is sealed: with a lag of 0, copy B comes later.
+fn copies_at_once(geometry: &Geometry, lag: u32) -> &'static [Copy] {
+    if lag == 0 { &[Copy::A] } else { geometry.copies() }
+}
+
+fn write_all(out: &mut impl Write, runs: [&[u8]; 2]) -> Result<()> {
+    for run in runs {
+        out.write_all(run)?;
+    }
+    Ok(())
+}
+
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|d| i64::try_from(d.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+impl<W: Write> Write for Writer<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        match self.take(buf) {
+            Ok(()) => Ok(buf.len()),
+            Err(error) => {
+                self.failed = true;
+                Err(match error {
+                    Error::Io(e) => e,
+                    other => io::Error::other(other),
+                })
+            }
+        }
+    }
+
+    /// Does nothing: blocks are written when they are full.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
