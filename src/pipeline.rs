@@ -43,7 +43,10 @@ impl<J: Send + 'static, R: Send + 'static> Pipeline<J, R> {
                 let result = result.clone();
                 Ok(std::thread::spawn(move || {
                     loop {
-                        let job = next_job.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let job = next_job
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .recv();
                         let Ok((number, job)) = job else { break };
                         if result.send((number, work(job))).is_err() {
                             break;
@@ -70,7 +73,10 @@ impl<J: Send + 'static, R: Send + 'static> Pipeline<J, R> {
 
     /// Hands a job to the workers. Call it only while the pipeline is not full.
     pub(crate) fn push(&mut self, job: J) -> Result<()> {
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send((self.pushed, job)).is_ok());
+        let sent = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send((self.pushed, job)).is_ok());
         if !sent {
             return Err(dead());
         }

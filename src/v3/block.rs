@@ -41,7 +41,12 @@ impl Loom {
         let geometry = page.geometry;
         let code = Code::shared(geometry.data().into())
             .ok_or_else(|| Error::Unsupported("no code for this geometry".into()))?;
-        Ok(Loom { geometry, archive, code, page: Arc::new(page.to_payload(&archive)) })
+        Ok(Loom {
+            geometry,
+            archive,
+            code,
+            page: Arc::new(page.to_payload(&archive)),
+        })
     }
 
     /// The payload of the header page.
@@ -70,14 +75,22 @@ impl Loom {
             .ok()
             .filter(|k| (1..=geometry.data()).contains(k) && data.len() % payload_size == 0)
             .ok_or_else(|| Error::Misuse("not a whole number of data sectors".into()))?;
-        let parity_slots: Vec<u8> =
-            copies.iter().flat_map(|copy| geometry.parity_slots(*copy, k)).collect();
+        let parity_slots: Vec<u8> = copies
+            .iter()
+            .flat_map(|copy| geometry.parity_slots(*copy, k))
+            .collect();
         let count = 1 + usize::from(k) + parity_slots.len();
         buffer.resize(count * size, 0);
 
         let slots = (0..=k).chain(parity_slots.iter().copied());
         for (sector, slot) in buffer.chunks_exact_mut(size).zip(slots) {
-            let frame = Frame { kind, slot, k, block, archive: self.archive };
+            let frame = Frame {
+                kind,
+                slot,
+                k,
+                block,
+                archive: self.archive,
+            };
             sector[..FRAME_LEN].copy_from_slice(&frame.to_bytes());
         }
         let (head, parity) = buffer.split_at_mut((1 + usize::from(k)) * size);
@@ -91,8 +104,11 @@ impl Loom {
             let range = payload(sector);
             sector[range].copy_from_slice(bytes);
         }
-        let inputs: Vec<&[u8]> =
-            head.chunks_exact(size).skip(1).map(|s| Sector::new(s).payload()).collect();
+        let inputs: Vec<&[u8]> = head
+            .chunks_exact(size)
+            .skip(1)
+            .map(|s| Sector::new(s).payload())
+            .collect();
         let mut outputs: Vec<&mut [u8]> = parity
             .chunks_exact_mut(size)
             .map(|s| {
@@ -105,8 +121,11 @@ impl Loom {
             .map_err(|e| Error::Misuse(format!("parity: {e:?}")))?;
         write_tags(&mut buffer, size);
 
-        let parity_a =
-            if copies.contains(&Copy::A) { geometry.parity_of(Copy::A, k).into() } else { 0 };
+        let parity_a = if copies.contains(&Copy::A) {
+            geometry.parity_of(Copy::A, k).into()
+        } else {
+            0
+        };
         Ok(Sectors {
             bytes: buffer,
             sector_size: size,
@@ -120,7 +139,13 @@ impl Loom {
     #[must_use]
     pub fn end_sector(&self, blocks: u64) -> Vec<u8> {
         let size = self.geometry.sector_size();
-        let frame = Frame { kind: Kind::End, slot: 0, k: 0, block: blocks, archive: self.archive };
+        let frame = Frame {
+            kind: Kind::End,
+            slot: 0,
+            k: 0,
+            block: blocks,
+            archive: self.archive,
+        };
         let mut sector = vec![0; size];
         sector[..FRAME_LEN].copy_from_slice(&frame.to_bytes());
         sector[FRAME_LEN..size - TAG_LEN].copy_from_slice(&self.page);
@@ -144,7 +169,11 @@ impl Sectors {
         match copy {
             Copy::A => [&self.bytes[..parity_b], &[]],
             Copy::B => {
-                let head = if self.mirrored { data } else { self.sector_size };
+                let head = if self.mirrored {
+                    data
+                } else {
+                    self.sector_size
+                };
                 [&self.bytes[..head], &self.bytes[parity_b..]]
             }
         }

@@ -87,7 +87,8 @@ impl Manifest {
     /// None that can happen: the encoder writes to memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut encoder = Encoder::new(Vec::new());
-        self.encode(&mut encoder).map_err(|e| Error::Misuse(format!("manifest: {e}")))?;
+        self.encode(&mut encoder)
+            .map_err(|e| Error::Misuse(format!("manifest: {e}")))?;
         Ok(encoder.into_writer())
     }
 
@@ -143,7 +144,9 @@ impl Manifest {
             created: created.ok_or_else(missing)?,
             payload_len: numbers[0].ok_or_else(missing)?,
             data_blocks: numbers[1].ok_or_else(missing)?,
-            index_blocks: numbers[2].and_then(|n| n.try_into().ok()).ok_or_else(missing)?,
+            index_blocks: numbers[2]
+                .and_then(|n| n.try_into().ok())
+                .ok_or_else(missing)?,
             table_root: table_root.ok_or_else(missing)?,
             entries: numbers[3].ok_or_else(missing)?,
         })
@@ -157,7 +160,8 @@ impl Entry {
     /// None that can happen: the encoder writes to memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut encoder = Encoder::new(Vec::new());
-        self.encode(&mut encoder).map_err(|e| Error::Misuse(format!("index entry: {e}")))?;
+        self.encode(&mut encoder)
+            .map_err(|e| Error::Misuse(format!("index entry: {e}")))?;
         Ok(encoder.into_writer())
     }
 
@@ -243,7 +247,10 @@ fn map<'b>(
     mut each: impl FnMut(i64, &mut Decoder<'b>) -> std::result::Result<(), DecodeError>,
 ) -> Result<()> {
     let cbor = |e: DecodeError| malformed(what, &e.to_string());
-    let count = decoder.map().map_err(cbor)?.ok_or_else(|| malformed(what, "indefinite map"))?;
+    let count = decoder
+        .map()
+        .map_err(cbor)?
+        .ok_or_else(|| malformed(what, "indefinite map"))?;
     let mut last = None;
     for _ in 0..count {
         let key = decoder.i64().map_err(cbor)?;
@@ -311,8 +318,14 @@ mod tests {
         assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
         let at = bytes.len() - 2;
         bytes[at] = 0x20;
-        assert!(matches!(Manifest::from_bytes(&bytes), Err(Error::Unsupported(_))));
+        assert!(matches!(
+            Manifest::from_bytes(&bytes),
+            Err(Error::Unsupported(_))
+        ));
         bytes[at] = 8;
-        assert!(matches!(Manifest::from_bytes(&bytes), Err(Error::Authentication(_))));
+        assert!(matches!(
+            Manifest::from_bytes(&bytes),
+            Err(Error::Authentication(_))
+        ));
     }
 }

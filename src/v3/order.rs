@@ -27,14 +27,28 @@ impl Order {
             let mut sums = Vec::with_capacity(ks.len() + 1);
             sums.push(0);
             for &k in &ks {
-                sum += if present { geometry.sectors(copy, k) as u64 } else { 0 };
+                sum += if present {
+                    geometry.sectors(copy, k) as u64
+                } else {
+                    0
+                };
                 sums.push(sum);
             }
             sums
         };
-        let lag = if lag == 0 { ks.len() as u64 } else { lag.into() };
+        let lag = if lag == 0 {
+            ks.len() as u64
+        } else {
+            lag.into()
+        };
         let (before_a, before_b) = (sums(Copy::A), sums(Copy::B));
-        Order { geometry, lag, ks, before_a, before_b }
+        Order {
+            geometry,
+            lag,
+            ks,
+            before_a,
+            before_b,
+        }
     }
 
     /// The shape of the blocks.
@@ -89,7 +103,11 @@ impl Order {
     pub fn walk(&self) -> impl Iterator<Item = (Copy, u64)> + '_ {
         let blocks = self.blocks();
         let with_b = self.geometry.copies().contains(&Copy::B);
-        let steps = if with_b { blocks.saturating_add(self.lag) } else { blocks };
+        let steps = if with_b {
+            blocks.saturating_add(self.lag)
+        } else {
+            blocks
+        };
         (0..steps).flat_map(move |step| {
             let a = (step < blocks).then_some((Copy::A, step));
             let b = (with_b && step >= self.lag).then(|| (Copy::B, step - self.lag));

@@ -4,9 +4,7 @@ use nom::Parser;
 use nom::number::complete::{le_u32, le_u64};
 
 use super::geometry::Geometry;
-use super::layout::{
-    ENTRY_LEN, PERSON_BLOCK, PERSON_ROOT, PERSON_TABLE, TABLE_HASH_LEN, TABLE_HEADER_LEN,
-};
+use super::layout::{ENTRY_LEN, PERSON_BLOCK, PERSON_ROOT, PERSON_TABLE, TABLE_HASH_LEN};
 use super::sector::{ArchiveId, Kind};
 use crate::hash::blake2b_256;
 use crate::{Error, Result};

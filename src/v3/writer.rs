@@ -83,10 +83,8 @@ impl Randomness {
         match self {
             Randomness::System => random(bytes),
             Randomness::Seed(seed) => {
-                let hash = crate::hash::blake2b_256(b"dbs3 vectors", None, &[
-                    &seed.to_le_bytes(),
-                    label,
-                ]);
+                let hash =
+                    crate::hash::blake2b_256(b"dbs3 vectors", None, &[&seed.to_le_bytes(), label]);
                 bytes.copy_from_slice(&hash[..bytes.len()]);
                 Ok(())
             }
@@ -131,9 +129,7 @@ pub struct Writer<W> {
     /// Payload bytes that make no full block yet.
     pending: Vec<u8>,
     payload_len: u64,
-    /// The index so far: sealed later, so kept as raw bytes of whole entries, a chunk a block.
-    index: Vec<Vec<u8>>,
-    entries: u64,
+    index: Index,
     /// Known once the first block is full, or the payload is complete.
     body: Option<Body>,
     failed: bool,
@@ -167,11 +163,11 @@ impl<W: Write + Read + Seek> Writer<W> {
         let start = out.stream_position()?;
         let read_back = ReadBack {
             start,
-            read: |out, at, buf| {
+            read: |out: &mut W, at, buf| {
                 out.seek(SeekFrom::Start(at))?;
                 out.read_exact(buf)
             },
-            seek: |out, at| out.seek(SeekFrom::Start(at)).map(drop),
+            seek: |out: &mut W, at| out.seek(SeekFrom::Start(at)).map(drop),
         };
         Self::new(out, Some(read_back), passphrase, options)
     }
@@ -198,11 +194,14 @@ impl<W: Write> Writer<W> {
             .ok_or_else(|| Error::Misuse("sectors have 512 to 65536 bytes, a power of 2".into()))?;
         let without_b = geometry.copy_b() == CopyB::None;
         if without_b && options.lag.is_some_and(|lag| lag > 0) {
-            return Err(Error::Misuse("a lag needs a second copy; `light` has none".into()));
+            return Err(Error::Misuse(
+                "a lag needs a second copy; `light` has none".into(),
+            ));
         }
         if read_back.is_none() && options.lag == Some(0) && !without_b {
             return Err(Error::Misuse(
-                "an output that cannot be read back, such as a pipe, needs a lag of 1 or more".into(),
+                "an output that cannot be read back, such as a pipe, needs a lag of 1 or more"
+                    .into(),
             ));
         }
         let mut archive = ArchiveId::default();
@@ -223,8 +222,7 @@ impl<W: Write> Writer<W> {
             key_slot,
             pending: Vec::new(),
             payload_len: 0,
-            index: Vec::new(),
-            entries: 0,
+            index: Index::default(),
             body: None,
             failed: false,
         })
@@ -235,19 +233,13 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// [`Error::Misuse`] where the entry is too large for a block.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
-        let bytes = entry.to_bytes()?;
-        // An index block must fit whichever sector size is chosen in the end.
-        let shift = self.options.sector_shift.unwrap_or(9);
-        let capacity = Geometry::of(self.options.profile, shift).map_or(0, |g| g.capacity());
-        if bytes.len() > capacity {
-            return Err(Error::Misuse("the name of an entry is too long for the index".into()));
-        }
-        match self.index.last_mut() {
-            Some(chunk) if chunk.len() + bytes.len() <= capacity => chunk.extend_from_slice(&bytes),
-            _ => self.index.push(bytes),
-        }
-        self.entries += 1;
-        Ok(())
+        // Until the geometry is decided, an index block must fit the smallest sectors.
+        let capacity = match &self.body {
+            Some(body) => body.loom.geometry.capacity(),
+            None => Geometry::of(self.options.profile, self.options.sector_shift.unwrap_or(9))
+                .map_or(0, |geometry| geometry.capacity()),
+        };
+        self.index.push(entry, capacity)
     }
 
     /// Bytes of payload taken so far.
@@ -263,7 +255,9 @@ impl<W: Write> Writer<W> {
     /// [`Error::Io`]; also if an earlier write failed.
     pub fn finish(mut self) -> Result<W> {
         if self.failed {
-            return Err(Error::Misuse("an earlier write failed: the container is not whole".into()));
+            return Err(Error::Misuse(
+                "an earlier write failed: the container is not whole".into(),
+            ));
         }
         let shift = self.options.sector_shift.unwrap_or(9);
         let mut body = self.take_body(shift)?;
@@ -274,8 +268,10 @@ impl<W: Write> Writer<W> {
             rest = tail;
         }
         let data = body.next_block;
-        for chunk in std::mem::take(&mut self.index) {
-            self.push(&mut body, Kind::Index, chunk)?;
+        let index = std::mem::take(&mut self.index);
+        let entries = index.entries;
+        for chunk in index.chunks() {
+            self.push(&mut body, Kind::Index, chunk?)?;
         }
         while self.pop(&mut body)? {}
         let census = u32::try_from(body.next_block - data)
@@ -291,7 +287,7 @@ impl<W: Write> Writer<W> {
             data_blocks: census.data,
             index_blocks: census.index,
             table_root: table::root(&self.archive, &body.entries),
-            entries: self.entries,
+            entries,
         };
         self.push(&mut body, Kind::Manifest, manifest.to_bytes()?)?;
         while self.pop(&mut body)? {}
@@ -302,7 +298,9 @@ impl<W: Write> Writer<W> {
             let payload = table::write(&geometry, &self.archive, &census, &body.entries, index);
             let block = census.entries() + u64::from(index);
             let copies = copies_at_once(&geometry, body.lag);
-            let sectors = body.loom.weave(Kind::Table, block, &payload, copies, Vec::new())?;
+            let sectors = body
+                .loom
+                .weave(Kind::Table, block, &payload, copies, Vec::new())?;
             ks.push(sectors.k());
             self.write_block(&mut body, sectors)?;
         }
@@ -341,8 +339,11 @@ impl<W: Write> Writer<W> {
         };
         page.commitment = self.keys.commitment(&self.archive, &page);
         let loom = Loom::new(self.archive, &page)?;
-        let threads =
-            if self.options.threads == 0 { default_threads() } else { self.options.threads };
+        let threads = if self.options.threads == 0 {
+            default_threads()
+        } else {
+            self.options.threads
+        };
         let keys = Arc::new(self.keys.clone());
         let pipeline = Pipeline::new(threads, || {
             let loom = loom.clone();
@@ -350,7 +351,11 @@ impl<W: Write> Writer<W> {
             let mut compressor = Compressor::new(self.options.compression)?;
             let mut sealed = Vec::new();
             Ok(move |job: Job| {
-                let place = Place { archive: loom.archive, block: job.block, kind: job.kind };
+                let place = Place {
+                    archive: loom.archive,
+                    block: job.block,
+                    kind: job.kind,
+                };
                 compressor.seal(&keys, &geometry, place, &job.raw, &mut sealed)?;
                 let copies = copies_at_once(&geometry, lag);
                 loom.weave(job.kind, job.block, &sealed, copies, Vec::new())
@@ -370,14 +375,20 @@ impl<W: Write> Writer<W> {
         while body.pipeline.is_full() {
             self.pop(body)?;
         }
-        body.pipeline.push(Job { block: body.next_block, kind, raw })?;
+        body.pipeline.push(Job {
+            block: body.next_block,
+            kind,
+            raw,
+        })?;
         body.next_block += 1;
         Ok(())
     }
 
     /// Writes the next finished block; false when none is under way.
     fn pop(&mut self, body: &mut Body) -> Result<bool> {
-        let Some(sectors) = body.pipeline.pop()? else { return Ok(false) };
+        let Some(sectors) = body.pipeline.pop()? else {
+            return Ok(false);
+        };
         let sectors = sectors?;
         body.entries.push(sectors.entry());
         self.write_block(body, sectors)?;
@@ -405,12 +416,18 @@ impl<W: Write> Writer<W> {
         let geometry = loom.geometry;
         let order = Order::new(geometry, 0, ks);
         let size = geometry.sector_size();
-        let threads =
-            if self.options.threads == 0 { default_threads() } else { self.options.threads };
+        let threads = if self.options.threads == 0 {
+            default_threads()
+        } else {
+            self.options.threads
+        };
         let mut pipeline = Pipeline::new(threads, || {
             let loom = loom.clone();
             Ok(move |(kind, block, bytes): (Kind, u64, Vec<u8>)| {
-                if !intact(&bytes, size, |_| true).into_iter().all(|intact| intact) {
+                if !intact(&bytes, size, |_| true)
+                    .into_iter()
+                    .all(|intact| intact)
+                {
                     return Err(Error::Io(io::Error::other(format!(
                         "block {block} reads back from the output other than it was written"
                     ))));
@@ -467,6 +484,43 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// The index of an archive of files, until its blocks are written behind the data.
+#[derive(Default)]
+struct Index {
+    /// Whole entries, as many as fill a block, compressed to spare memory; with their raw length.
+    full: Vec<(usize, Vec<u8>)>,
+    open: Vec<u8>,
+    entries: u64,
+}
+
+impl Index {
+    fn push(&mut self, entry: &Entry, capacity: usize) -> Result<()> {
+        let bytes = entry.to_bytes()?;
+        if bytes.len() > capacity {
+            return Err(Error::Misuse(
+                "the name of an entry is too long for the index".into(),
+            ));
+        }
+        if self.open.len() + bytes.len() > capacity {
+            self.full
+                .push((self.open.len(), zstd::bulk::compress(&self.open, 1)?));
+            self.open.clear();
+        }
+        self.open.extend_from_slice(&bytes);
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// The raw bytes of the index blocks.
+    fn chunks(self) -> impl Iterator<Item = Result<Vec<u8>>> {
+        let full = self
+            .full
+            .into_iter()
+            .map(|(len, c)| Ok(zstd::bulk::decompress(&c, len)?));
+        full.chain((!self.open.is_empty()).then_some(Ok(self.open)))
+    }
+}
+
 /// Bytes of a sector where the payload is not small, as a power of two.
 const DEFAULT_SECTOR_SHIFT: u8 = 12;
 /// The lag of an output that cannot be read back.
@@ -474,7 +528,11 @@ const DEFAULT_STREAM_LAG: u32 = 32;
 
 /// The copies whose parity is made when a block is sealed: with a lag of 0, copy B comes later.
 fn copies_at_once(geometry: &Geometry, lag: u32) -> &'static [Copy] {
-    if lag == 0 { &[Copy::A] } else { geometry.copies() }
+    if lag == 0 {
+        &[Copy::A]
+    } else {
+        geometry.copies()
+    }
 }
 
 fn write_all(out: &mut impl Write, runs: [&[u8]; 2]) -> Result<()> {
