@@ -89,7 +89,10 @@ impl Keys {
         limits: &Limits,
     ) -> Result<(Self, usize)> {
         let mut too_costly = None;
-        for (index, slot) in page.key_slots.iter().enumerate() {
+        for (index, bytes) in page.key_slots.iter().enumerate() {
+            let Some(slot) = KeySlot::from_bytes(bytes) else {
+                continue;
+            };
             if let Err(limit) = check_costs(slot.kdf, limits) {
                 too_costly.get_or_insert(limit);
                 continue;
@@ -101,7 +104,7 @@ impl Keys {
             tag.copy_from_slice(&slot.wrapped[32..]);
             let opened = Aes256Gcm::new((&*kek).into()).decrypt_inout_detached(
                 &Nonce::from(slot.nonce),
-                &wrap_context(archive, slot),
+                &wrap_context(archive, &slot),
                 (&mut data[..]).into(),
                 &tag,
             );

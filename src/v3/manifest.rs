@@ -30,6 +30,8 @@ pub struct Manifest {
     pub table_root: [u8; 32],
     /// Entries in the index.
     pub entries: u64,
+    /// The index itself, where it is short: then there are no index blocks.
+    pub inline_index: Vec<u8>,
 }
 
 /// What an entry of an archive of files is.
@@ -96,7 +98,7 @@ impl Manifest {
         &self,
         e: &mut Encoder<Vec<u8>>,
     ) -> std::result::Result<(), EncodeError<std::convert::Infallible>> {
-        e.map(8)?;
+        e.map(8 + u64::from(!self.inline_index.is_empty()))?;
         e.u8(1)?.str(&self.media_type)?;
         e.u8(2)?.str(&self.producer)?;
         e.u8(3)?.i64(self.created)?;
@@ -105,20 +107,24 @@ impl Manifest {
         e.u8(6)?.u32(self.index_blocks)?;
         e.u8(7)?.bytes(&self.table_root)?;
         e.u8(8)?.u64(self.entries)?;
+        if !self.inline_index.is_empty() {
+            e.u8(9)?.bytes(&self.inline_index)?;
+        }
         Ok(())
     }
 
     /// Parses a manifest.
     ///
     /// # Errors
-    /// [`Error::Authentication`] where it is malformed (it was authentic, so its writer is wrong),
-    /// [`Error::Unsupported`] where it has a critical key that this version does not know.
+    /// [`Error::Unsupported`] where it is malformed, or has a critical key that this version does
+    /// not know. It was authentic, so its writer is wrong or newer.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut media_type = None;
         let mut producer = None;
         let mut numbers = [None; 4];
         let mut created = None;
         let mut table_root = None;
+        let mut inline_index = Vec::new();
         let mut decoder = Decoder::new(bytes);
         map(&mut decoder, "manifest", |key, d| {
             match key {
@@ -130,6 +136,7 @@ impl Manifest {
                 6 => numbers[2] = Some(u64::from(d.u32()?)),
                 7 => table_root = <[u8; 32]>::try_from(d.bytes()?).ok(),
                 8 => numbers[3] = Some(d.u64()?),
+                9 => inline_index = d.bytes()?.to_vec(),
                 _ => d.skip()?,
             }
             Ok(())
@@ -149,6 +156,7 @@ impl Manifest {
                 .ok_or_else(missing)?,
             table_root: table_root.ok_or_else(missing)?,
             entries: numbers[3].ok_or_else(missing)?,
+            inline_index,
         })
     }
 }
@@ -267,7 +275,9 @@ fn map<'b>(
 }
 
 fn malformed(what: &str, why: &str) -> Error {
-    Error::Authentication(format!("{what}: {why}"))
+    Error::Unsupported(format!(
+        "{what}: {why}; it is authentic, so its writer does not follow the specification"
+    ))
 }
 
 #[cfg(test)]
@@ -310,11 +320,12 @@ mod tests {
             index_blocks: 4,
             table_root: [5; 32],
             entries: 6,
+            inline_index: vec![],
         };
         let mut bytes = manifest.to_bytes().unwrap();
         assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
         bytes[0] += 1;
-        bytes.extend_from_slice(&[9, 0x60]);
+        bytes.extend_from_slice(&[10, 0x60]);
         assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest);
         let at = bytes.len() - 2;
         bytes[at] = 0x20;

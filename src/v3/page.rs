@@ -55,6 +55,14 @@ pub struct KeySlot {
 }
 
 impl KeySlot {
+    /// The key slot that these bytes are, if it is of a type that this version knows and its costs
+    /// are possible. Others are passed over: another passphrase may still open the archive.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; KEY_SLOT_LEN]) -> Option<Self> {
+        let (_, (kind, slot)) = key_slot(bytes).ok()?;
+        (kind == KEY_SLOT_PASSPHRASE && slot.kdf.is_legal()).then_some(slot)
+    }
+
     /// The bytes as they stand in the page.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; KEY_SLOT_LEN] {
@@ -91,8 +99,8 @@ pub struct Page {
     pub generation: u32,
     /// Binds the page to the data key.
     pub commitment: [u8; 32],
-    /// The ways to the data key, one at least.
-    pub key_slots: Vec<KeySlot>,
+    /// The ways to the data key, one at least, as they stand in the page.
+    pub key_slots: Vec<[u8; KEY_SLOT_LEN]>,
 }
 
 impl Page {
@@ -117,7 +125,7 @@ impl Page {
         // At most eight.
         bytes[16] = self.key_slots.len() as u8;
         for slot in &self.key_slots {
-            bytes.extend_from_slice(&slot.to_bytes());
+            bytes.extend_from_slice(slot);
         }
         bytes
     }
@@ -189,28 +197,15 @@ impl Page {
         if slots == 0 || slots > geometry.key_slots() {
             return Err(illegal("impossible number of key slots"));
         }
-        let mut input = rest;
-        let mut key_slots = Vec::with_capacity(slots);
-        for _ in 0..slots {
-            let (next, raw) = key_slot(input).map_err(|_| illegal("too short"))?;
-            if raw.0 != KEY_SLOT_PASSPHRASE {
-                let kind = raw.0;
-                return Err(Error::Unsupported(format!("key slot type {kind}")));
-            }
-            if !raw.1.kdf.is_legal() {
-                return Err(illegal("impossible Argon2id costs"));
-            }
-            key_slots.push(raw.1);
-            input = next;
-        }
-        if fixed
-            .reserved
-            .iter()
-            .chain(input)
-            .chain(&payload[record..])
-            .any(|b| *b != 0)
-        {
-            return Err(illegal("padding is not zero"));
+        let (used, unused) = rest.split_at(slots * KEY_SLOT_LEN);
+        let key_slots = used
+            .chunks_exact(KEY_SLOT_LEN)
+            .filter_map(|s| s.try_into().ok())
+            .collect();
+        if fixed.reserved.iter().chain(unused).any(|b| *b != 0) {
+            return Err(Error::Unsupported(
+                "the header page uses bytes that version 3.0 reserves".into(),
+            ));
         }
         Ok(Page {
             minor: fixed.minor,
@@ -317,7 +312,7 @@ mod tests {
             lag: 5,
             generation: 9,
             commitment: [4; 32],
-            key_slots: vec![slot; 3],
+            key_slots: vec![slot.to_bytes(); 3],
         }
     }
 
@@ -336,7 +331,7 @@ mod tests {
 
     #[test]
     fn an_intact_page_that_asks_for_more_is_unsupported() {
-        for offset in [1, 7, 64] {
+        for offset in [1, 7, 20, 400] {
             let mut payload = page(9).to_payload(&[7; 16]);
             payload[offset] = 0x80;
             let end = payload.len() - 32;

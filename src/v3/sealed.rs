@@ -10,6 +10,7 @@ use super::geometry::Geometry;
 use super::keys::Keys;
 use super::layout::{GCM_TAG_LEN, SEALED_HEADER_LEN};
 use super::sector::{ArchiveId, Kind};
+use crate::error::{Damage, FailedBlock};
 use crate::{Error, Result};
 
 /// How the raw bytes of a block are stored.
@@ -147,7 +148,8 @@ impl Opener {
     /// Decrypts `sealed` in place, and returns the raw bytes, which live in `sealed` or here.
     ///
     /// # Errors
-    /// [`Error::Authentication`] where the block does not open or is not what a writer makes.
+    /// [`Error::Authentication`] where the block does not open, [`Error::Unsupported`] where it is
+    /// authentic and yet not what a writer makes, [`Error::Damaged`] where its checksum fails.
     pub fn open<'a>(
         &'a mut self,
         keys: &Keys,
@@ -158,6 +160,10 @@ impl Opener {
         let altered = |what: &str| {
             let block = place.block;
             Error::Authentication(format!("block {block}: {what}"))
+        };
+        let foreign = |what: &str| {
+            let block = place.block;
+            Error::Unsupported(format!("block {block} is authentic, but {what}"))
         };
         let k = sealed.len() / geometry.payload_size();
         let Some(split) = sealed.len().checked_sub(GCM_TAG_LEN) else {
@@ -174,15 +180,15 @@ impl Opener {
                 &tag,
             )
             .map_err(|_| altered("its authentication tag does not hold"))?;
-        let (body, header) = header(message).map_err(|_| altered("malformed"))?;
+        let (body, header) = header(message).map_err(|_| foreign("malformed"))?;
         let stored_len = header.stored as usize;
         let raw_len = header.raw as usize;
         if stored_len > body.len() || raw_len > geometry.capacity() {
-            return Err(altered("states impossible lengths"));
+            return Err(foreign("states impossible lengths"));
         }
         let (stored, padding) = body.split_at(stored_len);
         if padding.iter().any(|b| *b != 0) || geometry.sealed_sectors(stored_len) != k {
-            return Err(altered("is not padded as it must be"));
+            return Err(foreign("is not padded as it must be"));
         }
         let raw = match header.codec {
             0 => stored,
@@ -191,18 +197,27 @@ impl Opener {
                 let len = self
                     .zstd
                     .decompress_to_buffer(stored, &mut self.buffer[..])
-                    .map_err(|_| altered("does not decompress"))?;
+                    .map_err(|_| foreign("does not decompress"))?;
                 &self.buffer[..len]
             }
-            codec => return Err(Error::Unsupported(format!("codec {codec} of a block"))),
+            codec => return Err(foreign(&format!("of codec {codec}"))),
         };
         if raw.len() != raw_len {
-            return Err(altered("does not have the length it states"));
+            return Err(foreign("does not have the length it states"));
         }
         if crc32fast::hash(raw) != header.crc {
-            return Err(altered(
-                "was damaged before it was encrypted, or after it was decrypted",
-            ));
+            return Err(Error::Damaged(Damage {
+                what: format!(
+                    "block {} is authentic, but its checksum fails: memory failed while it was \
+                     written, or fails now",
+                    place.block
+                ),
+                blocks: vec![FailedBlock {
+                    block: place.block,
+                    kind: place.kind.as_str(),
+                    payload: None,
+                }],
+            }));
         }
         Ok(raw)
     }

@@ -268,8 +268,15 @@ impl<W: Write> Writer<W> {
             rest = tail;
         }
         let data = body.next_block;
-        let index = std::mem::take(&mut self.index);
+        let mut index = std::mem::take(&mut self.index);
         let entries = index.entries;
+        // A short index travels in the manifest, and spares a small backup the blocks of its own.
+        let short = index.full.is_empty() && index.open.len() <= body.loom.geometry.capacity() / 2;
+        let inline = if short {
+            std::mem::take(&mut index.open)
+        } else {
+            Vec::new()
+        };
         for chunk in index.chunks() {
             self.push(&mut body, Kind::Index, chunk?)?;
         }
@@ -288,6 +295,7 @@ impl<W: Write> Writer<W> {
             index_blocks: census.index,
             table_root: table::root(&self.archive, &body.entries),
             entries,
+            inline_index: inline,
         };
         self.push(&mut body, Kind::Manifest, manifest.to_bytes()?)?;
         while self.pop(&mut body)? {}
@@ -335,7 +343,7 @@ impl<W: Write> Writer<W> {
             lag,
             generation: 0,
             commitment: [0; 32],
-            key_slots: vec![self.key_slot],
+            key_slots: vec![self.key_slot.to_bytes()],
         };
         page.commitment = self.keys.commitment(&self.archive, &page);
         let loom = Loom::new(self.archive, &page)?;
