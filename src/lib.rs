@@ -17,9 +17,15 @@ pub mod v1;
 pub mod v2;
 pub mod v3;
 
-pub use archive::Version;
+pub use archive::{Archive, OpenOptions, Version};
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use report::{Report, Status};
 pub use secret::Passphrase;
 pub use source::Source;
+pub use v3::geometry::Profile;
+pub use v3::manifest::{Entry, EntryKind};
+pub use v3::page::KdfParams;
+pub use v3::payload::Payload;
+pub use v3::sealed::Compression;
+pub use v3::writer::{Writer, WriterOptions};

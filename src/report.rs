@@ -42,6 +42,10 @@ pub struct Report {
     pub sectors: u64,
     /// Sectors that are missing, or whose contents are damaged.
     pub sectors_bad: u64,
+    /// Sectors of which a second reading differed from the first.
+    pub sectors_unstable: u64,
+    /// Whether bytes lie where they do not belong, or belong to nothing.
+    pub misplaced: bool,
     /// Blocks that cannot be repaired.
     pub failed_blocks: Vec<FailedBlock>,
     /// Whether the contents were decrypted and authenticated as well.
@@ -58,6 +62,8 @@ impl Report {
             blocks_healed: 0,
             sectors: 0,
             sectors_bad: 0,
+            sectors_unstable: 0,
+            misplaced: false,
             failed_blocks: Vec::new(),
             decrypted: false,
             notes: Vec::new(),
@@ -69,7 +75,7 @@ impl Report {
     pub fn status(&self) -> Status {
         if !self.failed_blocks.is_empty() {
             Status::Unrecoverable
-        } else if self.sectors_bad > 0 || self.blocks_healed > 0 {
+        } else if self.sectors_bad > 0 || self.blocks_healed > 0 || self.misplaced {
             Status::Recoverable
         } else {
             Status::Clean

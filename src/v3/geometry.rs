@@ -9,7 +9,7 @@ use super::layout::{
 };
 
 /// One of the two copies of the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Copy {
     /// The first copy: header page, data sectors, parity of copy A.
     A,

@@ -2,12 +2,17 @@
 //! pass through them when they are written.
 
 pub mod block;
+pub mod container;
 pub mod geometry;
+pub mod heal;
 pub mod keys;
 pub mod layout;
 pub mod manifest;
+pub mod open;
 pub mod order;
 pub mod page;
+pub mod payload;
+pub mod scan;
 pub mod sealed;
 pub mod sector;
 pub mod table;

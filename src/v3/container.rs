@@ -1,0 +1,583 @@
+//! A container of version 3: validate, repair, unlock.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use super::block::Sectors;
+use super::geometry::{Copy, Geometry};
+use super::heal::{Findings, Healer, Outcome, Rung};
+use super::keys::Keys;
+use super::layout::{FRAME_LEN, TAG_LEN};
+use super::open::Structure;
+use super::page::Page;
+use super::payload::Payload;
+use super::sealed::Opener;
+use super::sector::{Kind, is_intact};
+use super::table::{self, Entry};
+use crate::archive::{OpenOptions, Version};
+use crate::error::{Damage, FailedBlock};
+use crate::pipeline::{Pipeline, default_threads};
+use crate::report::Report;
+use crate::source::Source;
+use crate::{Error, Passphrase, Result};
+
+/// An open container of version 3.
+pub struct Container {
+    pub(super) structure: Structure,
+    /// The healer that knows where all sectors lie, once a block could not be had without it.
+    scanned: OnceLock<Healer>,
+    pub(super) options: OpenOptions,
+    len: u64,
+}
+
+/// A block as far as it could be had.
+pub(super) struct Found {
+    pub(super) data: Option<Vec<u8>>,
+    pub(super) rung: Rung,
+    pub(super) findings: Findings,
+}
+
+impl Container {
+    /// Opens a container of which `sources` are replicas.
+    ///
+    /// # Errors
+    /// As those of [`Archive::open`](crate::Archive::open).
+    pub fn open(sources: &[Arc<dyn Source>], options: OpenOptions) -> Result<Self> {
+        let structure = Structure::open(sources, &options.limits)?;
+        let len = sources.first().map_or(Ok(0), |source| source.size())?;
+        Ok(Container {
+            structure,
+            scanned: OnceLock::new(),
+            options,
+            len,
+        })
+    }
+
+    /// The valid header page.
+    #[must_use]
+    pub fn page(&self) -> &Page {
+        &self.structure.page
+    }
+
+    /// What is known of the whole.
+    #[must_use]
+    pub fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    /// Bytes of the file as it is.
+    #[must_use]
+    pub fn file_len(&self) -> u64 {
+        self.len
+    }
+
+    fn geometry(&self) -> &Geometry {
+        &self.structure.page.geometry
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        if self.options.threads == 0 {
+            default_threads()
+        } else {
+            self.options.threads
+        }
+    }
+
+    /// The bytes of the payload that a block holds, as far as that is known without a key.
+    fn payload_range(&self, block: u64) -> Option<Range<u64>> {
+        let capacity = self.geometry().capacity() as u64;
+        (self.structure.census.kind(block) == Kind::Data)
+            .then(|| block * capacity..(block + 1) * capacity)
+    }
+
+    pub(super) fn failed(&self, block: u64) -> FailedBlock {
+        FailedBlock {
+            block,
+            kind: self.structure.census.kind(block).as_str(),
+            payload: self.payload_range(block),
+        }
+    }
+
+    /// Heals one block, if need be with a scan of the whole file.
+    pub(super) fn heal(
+        &self,
+        block: u64,
+        keys: Option<&Keys>,
+        opener: &mut Opener,
+    ) -> Result<Found> {
+        let Structure {
+            order,
+            healer,
+            scanned,
+            ..
+        } = &self.structure;
+        let target = self.structure.target(block);
+        let healer = self.scanned.get().unwrap_or(healer);
+        let (outcome, findings) =
+            healer.heal(&healer.regions(order, block), target, keys, opener)?;
+        let (outcome, findings) = match outcome {
+            Outcome::Lost if !scanned && self.scanned.get().is_none() => {
+                let scanned = self.structure.scan(&self.options.limits)?;
+                let healer = self.scanned.get_or_init(|| scanned);
+                healer.heal(&healer.regions(order, block), target, keys, opener)?
+            }
+            other => (other, findings),
+        };
+        Ok(match outcome {
+            Outcome::Healed(healed) => Found {
+                data: Some(healed.data),
+                rung: healed.rung,
+                findings,
+            },
+            Outcome::Lost => Found {
+                data: None,
+                rung: Rung::Errors,
+                findings,
+            },
+        })
+    }
+
+    /// Checks every sector of the file, and with `keys` opens every block.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where intact blocks do not open, [`Error::Io`].
+    pub fn validate(self: &Arc<Self>, keys: Option<&Keys>) -> Result<Report> {
+        let mut report = self.report();
+        let mut rebuilt = self.rebuild();
+        let keys = keys.cloned();
+        self.each_block(
+            || {
+                let (this, keys) = (Arc::clone(self), keys.clone());
+                let mut opener = Opener::new()?;
+                Ok(move |block: u64| {
+                    let found = this.heal(block, keys.as_ref(), &mut opener)?;
+                    // The data are needed only where the table must be made again.
+                    let entry = this.entry(block, &found)?;
+                    Ok((found.data.is_some(), found.rung, found.findings, entry))
+                })
+            },
+            |block, (whole, rung, findings, entry)| {
+                self.note(&mut report, block, whole, rung, &findings);
+                rebuilt.add(block, entry);
+                Ok(())
+            },
+        )?;
+        if rebuilt.entries().is_some() {
+            // The table can be made again from the blocks, so its own blocks are not lost.
+            let before = report.failed_blocks.len();
+            report
+                .failed_blocks
+                .retain(|failed| failed.kind != Kind::Table.as_str());
+            report.blocks_healed += (before - report.failed_blocks.len()) as u64;
+        }
+        self.check_end(&mut report)?;
+        report.decrypted = keys.is_some() && report.failed_blocks.is_empty();
+        Ok(report)
+    }
+
+    /// Writes the container as it was written, bit for bit, at the output's position.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where a block is beyond repair: what was written then is not whole.
+    pub fn repair(self: &Arc<Self>, out: &mut (impl Write + Seek)) -> Result<Report> {
+        let start = out.stream_position()?;
+        let order = &self.structure.order;
+        let mut report = self.report();
+        let mut rebuilt = self.rebuild();
+        self.each_block(
+            || {
+                let this = Arc::clone(self);
+                let mut opener = Opener::new()?;
+                Ok(move |block: u64| {
+                    let found = this.heal(block, None, &mut opener)?;
+                    let entry = this.entry(block, &found)?;
+                    let sectors = match &found.data {
+                        Some(data) => Some(this.weave(block, data)?),
+                        None => None,
+                    };
+                    Ok((sectors, found.rung, found.findings, entry))
+                })
+            },
+            |block, (sectors, rung, findings, entry)| {
+                self.note(&mut report, block, sectors.is_some(), rung, &findings);
+                rebuilt.add(block, entry);
+                if let Some(sectors) = sectors {
+                    self.write_block(out, start, block, &sectors)?;
+                }
+                Ok(())
+            },
+        )?;
+        if let Some(entries) = rebuilt.entries() {
+            self.write_table(out, start, entries, &mut report)?;
+        }
+        if !report.failed_blocks.is_empty() {
+            return Err(Error::Damaged(self.damage(report.failed_blocks)));
+        }
+        self.check_end(&mut report)?;
+        let size = self.geometry().sector_size() as u64;
+        out.seek(SeekFrom::Start(start + order.file_len() - size))?;
+        out.write_all(&self.structure.healer.loom.end_sector(order.blocks()))?;
+        out.flush()?;
+        Ok(report)
+    }
+
+    /// What repairing in place would write: calls `each` with the offset and the bytes of every
+    /// sector that is not what it should be.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where sectors do not lie where they belong, so that a new file must be
+    /// written; [`Error::Damaged`] where a block is beyond repair.
+    pub fn patches(
+        self: &Arc<Self>,
+        mut each: impl FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<Report> {
+        let order = &self.structure.order;
+        if self.len != order.file_len() || !self.is_canonical() {
+            return Err(Error::Misuse(
+                "sectors do not lie where they belong; repair to a new file instead".into(),
+            ));
+        }
+        let report = self.validate(None)?;
+        if !report.failed_blocks.is_empty() {
+            return Err(Error::Damaged(self.damage(report.failed_blocks)));
+        }
+        let source = self.first_source()?;
+        let size = self.geometry().sector_size();
+        let mut patch = |offset: u64, sector: &[u8]| -> Result<()> {
+            let mut stored = vec![0; size];
+            let read = super::scan::read_past_errors(&*source, &mut stored, offset)?;
+            if read < size || stored != sector {
+                each(offset, sector)
+            } else {
+                Ok(())
+            }
+        };
+        let mut rebuilt = self.rebuild();
+        let patch_block = |patch: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+                           block: u64,
+                           sectors: &Sectors|
+         -> Result<()> {
+            for &copy in self.geometry().copies() {
+                let mut at = order.offset(copy, block);
+                for sector in sectors
+                    .copy(copy)
+                    .iter()
+                    .flat_map(|run| run.chunks_exact(size))
+                {
+                    patch(at, sector)?;
+                    at += size as u64;
+                }
+            }
+            Ok(())
+        };
+        self.each_block(
+            || {
+                let this = Arc::clone(self);
+                let mut opener = Opener::new()?;
+                Ok(move |block: u64| {
+                    let found = this.heal(block, None, &mut opener)?;
+                    let entry = this.entry(block, &found)?;
+                    match &found.data {
+                        Some(data) if found.findings.bad > 0 => {
+                            Ok((Some(this.weave(block, data)?), entry))
+                        }
+                        _ => Ok((None, entry)),
+                    }
+                })
+            },
+            |block, (sectors, entry)| {
+                rebuilt.add(block, entry);
+                sectors.map_or(Ok(()), |sectors| patch_block(&mut patch, block, &sectors))
+            },
+        )?;
+        if let Some(entries) = rebuilt.entries() {
+            for (block, sectors) in self.woven_table(entries)? {
+                patch_block(&mut patch, block, &sectors)?;
+            }
+        }
+        patch(
+            order.file_len() - size as u64,
+            &self.structure.healer.loom.end_sector(order.blocks()),
+        )?;
+        Ok(report)
+    }
+
+    /// Opens the container with a passphrase.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`], [`Error::Authentication`] where page, table or manifest were
+    /// altered, [`Error::Limit`], [`Error::Damaged`] where the manifest is beyond repair.
+    pub fn unlock(self: &Arc<Self>, passphrase: &Passphrase) -> Result<Payload> {
+        let keys = self.keys(passphrase)?;
+        Payload::new(Arc::clone(self), keys)
+    }
+
+    /// Opens what is left without a manifest, to salvage it.
+    ///
+    /// # Errors
+    /// As those of [`unlock`](Self::unlock), but for a lost manifest.
+    pub fn unlock_for_salvage(self: &Arc<Self>, passphrase: &Passphrase) -> Result<Payload> {
+        let keys = self.keys(passphrase)?;
+        Payload::for_salvage(Arc::clone(self), keys)
+    }
+
+    /// The keys that a passphrase opens.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`], [`Error::Authentication`], [`Error::Limit`].
+    pub fn keys(&self, passphrase: &Passphrase) -> Result<Keys> {
+        let archive = &self.structure.healer.loom.archive;
+        Keys::unlock(self.page(), archive, passphrase, &self.options.limits).map(|(keys, _)| keys)
+    }
+
+    /// Whether all sectors of the first file lie where they belong.
+    fn is_canonical(&self) -> bool {
+        let healer = self.scanned.get().unwrap_or(&self.structure.healer);
+        healer
+            .replicas
+            .first()
+            .is_some_and(|replica| replica.segments.is_canonical())
+    }
+
+    fn first_source(&self) -> Result<Arc<dyn Source>> {
+        let replica = self.structure.healer.replicas.first();
+        replica
+            .map(|replica| Arc::clone(&replica.source))
+            .ok_or_else(|| Error::Misuse("no file is open".into()))
+    }
+
+    fn report(&self) -> Report {
+        let mut report = Report::new(Version::V3);
+        report.blocks = self.structure.order.blocks();
+        report.sectors = self.structure.order.sectors();
+        report.notes.clone_from(&self.structure.notes);
+        report
+    }
+
+    fn note(&self, report: &mut Report, block: u64, whole: bool, rung: Rung, findings: &Findings) {
+        report.sectors_bad += findings.bad;
+        report.sectors_unstable += findings.unstable;
+        if !whole {
+            report.failed_blocks.push(self.failed(block));
+        } else if rung > Rung::Clean {
+            report.blocks_healed += 1;
+        }
+    }
+
+    /// Looks at what stands around the blocks: the end sector, and bytes that belong to no sector.
+    fn check_end(&self, report: &mut Report) -> Result<()> {
+        let order = &self.structure.order;
+        let size = self.geometry().sector_size();
+        let source = self.first_source()?;
+        let mut stored = vec![0; size];
+        let at = order.file_len() - size as u64;
+        let read = super::scan::read_past_errors(&*source, &mut stored, at)?;
+        let right = self.structure.healer.loom.end_sector(order.blocks());
+        if read < size || !is_intact(&stored) || stored != right {
+            report.sectors_bad += 1;
+        }
+        if self.len != order.file_len() {
+            let (len, should) = (self.len, order.file_len());
+            report.misplaced = true;
+            report.notes.push(format!(
+                "the file has {len} bytes; it was written with {should}"
+            ));
+        } else if !self.is_canonical() {
+            report.misplaced = true;
+            report
+                .notes
+                .push("sectors lie in another order than they were written in".into());
+        }
+        if report.sectors_unstable > 0 {
+            let n = report.sectors_unstable;
+            report.notes.push(format!(
+                "unstable reads: {n} sectors read differently a second time; suspect memory, \
+                 cable or controller"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn damage(&self, blocks: Vec<FailedBlock>) -> Damage {
+        let (failed, all) = (blocks.len(), self.structure.order.blocks());
+        Damage {
+            what: format!("{failed} of {all} blocks"),
+            blocks,
+        }
+    }
+
+    /// Does `work` for every block on all threads, and hands the results to `sink` in order.
+    pub(super) fn each_block<R, W>(
+        &self,
+        make: impl FnMut() -> Result<W>,
+        mut sink: impl FnMut(u64, R) -> Result<()>,
+    ) -> Result<()>
+    where
+        R: Send + 'static,
+        W: FnMut(u64) -> Result<R> + Send + 'static,
+    {
+        self.blocks_in_order(0..self.structure.order.blocks(), make, |block, result| {
+            sink(block, result?)
+        })
+    }
+
+    pub(super) fn blocks_in_order<R, W>(
+        &self,
+        blocks: Range<u64>,
+        make: impl FnMut() -> Result<W>,
+        mut sink: impl FnMut(u64, R) -> Result<()>,
+    ) -> Result<()>
+    where
+        R: Send + 'static,
+        W: FnMut(u64) -> R + Send + 'static,
+    {
+        let mut pipeline = Pipeline::new(self.threads(), make)?;
+        let mut next = blocks.start;
+        let total = blocks.end;
+        for block in blocks {
+            while next < total && !pipeline.is_full() {
+                pipeline.push(next)?;
+                next += 1;
+            }
+            if let Some(result) = pipeline.pop()? {
+                sink(block, result)?;
+            }
+            self.options.report_progress(block + 1, total);
+        }
+        Ok(())
+    }
+
+    fn weave(&self, block: u64, data: &[u8]) -> Result<Sectors> {
+        let kind = self.structure.census.kind(block);
+        let loom = &self.structure.healer.loom;
+        loom.weave(kind, block, data, self.geometry().copies(), Vec::new())
+    }
+
+    fn write_block(
+        &self,
+        out: &mut (impl Write + Seek),
+        start: u64,
+        block: u64,
+        sectors: &Sectors,
+    ) -> Result<()> {
+        for &copy in self.geometry().copies() {
+            out.seek(SeekFrom::Start(
+                start + self.structure.order.offset(copy, block),
+            ))?;
+            for run in sectors.copy(copy) {
+                out.write_all(run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the table must say of a block, where the table is lost.
+    fn entry(&self, block: u64, found: &Found) -> Result<Option<Entry>> {
+        let needed = self.structure.entries.is_none() && block < self.structure.census.entries();
+        match &found.data {
+            Some(data) if needed => {
+                let size = self.geometry().payload_size();
+                // Tags are over frames and payloads, so the sectors are made again.
+                debug_assert_eq!(data.len() % size, 0);
+                let kind = self.structure.census.kind(block);
+                let loom = &self.structure.healer.loom;
+                Ok(Some(
+                    loom.weave(kind, block, data, &[], Vec::new())?.entry(),
+                ))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn rebuild(&self) -> Rebuild {
+        let wanted = self.structure.entries.is_none();
+        Rebuild {
+            wanted: wanted.then(|| self.structure.census.entries()),
+            entries: Vec::new(),
+        }
+    }
+
+    fn woven_table(&self, entries: &[Entry]) -> Result<Vec<(u64, Sectors)>> {
+        let census = &self.structure.census;
+        let archive = &self.structure.healer.loom.archive;
+        (0..census.table)
+            .map(|index| {
+                let payload = table::write(self.geometry(), archive, census, entries, index);
+                let block = census.entries() + u64::from(index);
+                Ok((block, self.weave(block, &payload)?))
+            })
+            .collect()
+    }
+
+    fn write_table(
+        &self,
+        out: &mut (impl Write + Seek),
+        start: u64,
+        entries: &[Entry],
+        report: &mut Report,
+    ) -> Result<()> {
+        for (block, sectors) in self.woven_table(entries)? {
+            self.write_block(out, start, block, &sectors)?;
+            let before = report.failed_blocks.len();
+            report.failed_blocks.retain(|failed| failed.block != block);
+            report.blocks_healed += (before - report.failed_blocks.len()) as u64;
+        }
+        Ok(())
+    }
+
+    /// The header page with another set of key slots, and where its sectors lie.
+    pub(super) fn page_sectors(&self, page: &Page) -> Result<Vec<(u64, Vec<u8>)>> {
+        let loom = super::block::Loom::new(self.structure.healer.loom.archive, page)?;
+        let order = &self.structure.order;
+        let size = self.geometry().sector_size();
+        let mut sectors = Vec::new();
+        for (copy, block) in order.walk() {
+            let kind = self.structure.census.kind(block);
+            let mut sector = vec![0; size];
+            let frame = super::sector::Frame {
+                kind,
+                slot: 0,
+                k: order.k(block),
+                block,
+                archive: loom.archive,
+            };
+            sector[..FRAME_LEN].copy_from_slice(&frame.to_bytes());
+            sector[FRAME_LEN..size - TAG_LEN].copy_from_slice(loom.page());
+            super::sector::write_tags(&mut sector, size);
+            sectors.push((order.offset(copy, block), sector));
+        }
+        sectors.push((
+            order.file_len() - size as u64,
+            loom.end_sector(order.blocks()),
+        ));
+        Ok(sectors)
+    }
+
+    /// The copies of a block that a file in canonical order has, for those who look at layouts.
+    #[must_use]
+    pub fn copies(&self) -> &'static [Copy] {
+        self.geometry().copies()
+    }
+}
+
+/// Entries of a lost block table, collected from the blocks themselves.
+struct Rebuild {
+    wanted: Option<u64>,
+    entries: Vec<Entry>,
+}
+
+impl Rebuild {
+    fn add(&mut self, block: u64, entry: Option<Entry>) {
+        if let Some(entry) = entry
+            && block == self.entries.len() as u64
+        {
+            self.entries.push(entry);
+        }
+    }
+
+    /// All entries, if none is missing.
+    fn entries(&self) -> Option<&[Entry]> {
+        (self.wanted == Some(self.entries.len() as u64)).then_some(&self.entries)
+    }
+}

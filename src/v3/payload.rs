@@ -1,0 +1,434 @@
+//! The payload of an unlocked container: read it whole, in ranges, or what is left of it.
+
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::container::Container;
+use super::heal::{Rung, Scratch};
+use super::keys::Keys;
+use super::manifest::{Entry, MEDIA_TAR, Manifest};
+use super::sealed::{Opener, Place};
+use super::sector::Kind;
+use super::table;
+use crate::archive::Version;
+use crate::error::{Damage, FailedBlock};
+use crate::report::Report;
+use crate::{Error, Result};
+
+/// An unlocked payload. All bytes that it returns are authentic.
+#[derive(Clone)]
+pub struct Payload {
+    container: Arc<Container>,
+    keys: Arc<Keys>,
+    manifest: Option<Arc<Manifest>>,
+    len: u64,
+}
+
+/// The raw bytes of one block, and how they were had.
+struct Opened {
+    raw: Vec<u8>,
+    rung: Rung,
+    bad: u64,
+}
+
+/// What a worker reads blocks with.
+struct Worker {
+    payload: Payload,
+    opener: Opener,
+    scratch: Scratch,
+}
+
+impl Payload {
+    pub(super) fn new(container: Arc<Container>, keys: Keys) -> Result<Self> {
+        let mut payload = Payload {
+            container,
+            keys: Arc::new(keys),
+            manifest: None,
+            len: 0,
+        };
+        let structure = payload.container.structure();
+        let census = structure.census;
+        let mut worker = Worker::new(payload.clone())?;
+        let Some(opened) = worker.open(census.manifest())? else {
+            let failed = payload.container.failed(census.manifest());
+            return Err(Error::Damaged(Damage {
+                what: "the manifest; without it nothing proves that the archive is complete".into(),
+                blocks: vec![failed],
+            }));
+        };
+        let manifest = Manifest::from_bytes(&opened.raw)?;
+        let capacity = structure.page.geometry.capacity() as u64;
+        if manifest.data_blocks != census.data
+            || manifest.index_blocks != census.index
+            || manifest.payload_len.div_ceil(capacity) != census.data
+        {
+            return Err(Error::Authentication(
+                "the block table and the manifest disagree about the number of blocks".into(),
+            ));
+        }
+        if let Some(entries) = &structure.entries {
+            let root = table::root(
+                &structure.healer.loom.archive,
+                &entries[..census.manifest() as usize],
+            );
+            if root != manifest.table_root {
+                return Err(Error::Authentication(
+                    "the block table is not the one that the manifest names: it was altered".into(),
+                ));
+            }
+        }
+        payload.len = manifest.payload_len;
+        payload.manifest = Some(Arc::new(manifest));
+        Ok(payload)
+    }
+
+    pub(super) fn for_salvage(container: Arc<Container>, keys: Keys) -> Result<Self> {
+        match Self::new(Arc::clone(&container), keys.clone()) {
+            Err(Error::Damaged(_)) => {
+                let structure = container.structure();
+                let capacity = structure.page.geometry.capacity() as u64;
+                let len = structure.census.data * capacity;
+                Ok(Payload {
+                    container,
+                    keys: Arc::new(keys),
+                    manifest: None,
+                    len,
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// The manifest; `None` when salvaging an archive that has lost it.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_deref()
+    }
+
+    /// Length of the payload in bytes; at most that, when salvaging without a manifest.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The container that this is the payload of.
+    #[must_use]
+    pub fn container(&self) -> &Arc<Container> {
+        &self.container
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn capacity(&self) -> u64 {
+        self.container.page().geometry.capacity() as u64
+    }
+
+    /// Whether the payload is an archive of files.
+    #[must_use]
+    pub fn is_tar(&self) -> bool {
+        self.manifest()
+            .is_some_and(|manifest| manifest.media_type == MEDIA_TAR)
+    }
+
+    /// Calls `each` with every entry of the index, in the order of the payload.
+    ///
+    /// Returns the index blocks that are lost, whose entries are missing then.
+    ///
+    /// # Errors
+    /// Those of `each`, and [`Error::Authentication`], [`Error::Unsupported`], [`Error::Io`].
+    pub fn entries(&self, mut each: impl FnMut(Entry) -> Result<()>) -> Result<Vec<FailedBlock>> {
+        let mut lost = Vec::new();
+        let mut count = 0;
+        if let Some(manifest) = self.manifest() {
+            for entry in Entry::sequence(&manifest.inline_index)? {
+                count += 1;
+                each(entry)?;
+            }
+        }
+        let census = self.container.structure().census;
+        let mut worker = Worker::new(self.clone())?;
+        for block in census.data..census.manifest() {
+            match worker.open(block)? {
+                Some(opened) => {
+                    for entry in Entry::sequence(&opened.raw)? {
+                        count += 1;
+                        each(entry)?;
+                    }
+                }
+                None => lost.push(self.container.failed(block)),
+            }
+        }
+        match self.manifest() {
+            Some(manifest) if lost.is_empty() && manifest.entries != count => Err(
+                Error::Unsupported("the index does not have as many entries as stated".into()),
+            ),
+            _ => Ok(lost),
+        }
+    }
+
+    /// The bytes of a range of the payload.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where the range reaches behind the end, [`Error::Damaged`] where a block
+    /// of it is beyond repair.
+    pub fn read_range(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.copy_range_to(range, &mut out)?;
+        Ok(out)
+    }
+
+    /// Writes a range of the payload to `out`.
+    ///
+    /// # Errors
+    /// As those of [`read_range`](Self::read_range), and [`Error::Io`] from `out`.
+    pub fn copy_range_to(&self, range: Range<u64>, out: &mut impl Write) -> Result<Report> {
+        self.copy(range, out, false)
+    }
+
+    /// Writes the whole payload to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] at the first block that is beyond repair, [`Error::Io`] from `out`.
+    pub fn copy_to(&self, out: &mut impl Write) -> Result<Report> {
+        self.copy(0..self.len, out, false)
+    }
+
+    /// Writes what is left of the payload to `out`; zeros stand for what is lost, and the report
+    /// names it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Authentication`].
+    pub fn salvage_to(&self, out: &mut impl Write) -> Result<Report> {
+        self.copy(0..self.len, out, true)
+    }
+
+    fn copy(&self, range: Range<u64>, out: &mut impl Write, salvage: bool) -> Result<Report> {
+        if range.start > range.end || range.end > self.len {
+            let (Range { start, end }, len) = (range, self.len);
+            return Err(Error::Misuse(format!(
+                "bytes {start} to {end} of a payload of {len} bytes were asked for"
+            )));
+        }
+        let mut report = Report::new(Version::V3);
+        report.decrypted = true;
+        report.notes.clone_from(&self.container.structure().notes);
+        if range.is_empty() {
+            return Ok(report);
+        }
+        let capacity = self.capacity();
+        let blocks = range.start / capacity..range.end.div_ceil(capacity);
+        self.container.blocks_in_order(
+            blocks,
+            || {
+                let mut worker = Worker::new(self.clone())?;
+                Ok(move |block: u64| worker.open(block))
+            },
+            |block, opened| {
+                let first = block * capacity;
+                let own = first..(first + capacity).min(self.len);
+                report.blocks += 1;
+                let raw = match opened? {
+                    Some(opened) => {
+                        report.blocks_healed += u64::from(opened.rung > Rung::Clean);
+                        report.sectors_bad += opened.bad;
+                        opened.raw
+                    }
+                    None => {
+                        let mut failed = self.container.failed(block);
+                        failed.payload = Some(own.clone());
+                        if !salvage {
+                            return Err(Error::Damaged(self.container.damage(vec![failed])));
+                        }
+                        report.failed_blocks.push(failed);
+                        vec![0; (own.end - own.start) as usize]
+                    }
+                };
+                let from = range.start.max(first) - first;
+                let to = (range.end.min(own.end) - first).min(raw.len() as u64);
+                out.write_all(&raw[from as usize..to as usize])?;
+                Ok(())
+            },
+        )?;
+        Ok(report)
+    }
+
+    /// Reads the payload from its start, on all threads.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let (send, receive) = std::sync::mpsc::sync_channel(4);
+        let payload = self.clone();
+        let thread = std::thread::spawn(move || {
+            let mut out = ChannelWriter(send.clone());
+            let result = payload.copy_to(&mut out);
+            // Who reads may have stopped; then there is nobody to tell.
+            let _ = send.send(match result {
+                Ok(report) => Message::End(Box::new(report)),
+                Err(error) => Message::Failed(error),
+            });
+        });
+        Reader {
+            receive,
+            chunk: Vec::new(),
+            at: 0,
+            ended: None,
+            failed: None,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Worker {
+    fn new(payload: Payload) -> Result<Self> {
+        Ok(Worker {
+            payload,
+            opener: Opener::new()?,
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// The raw bytes of a block: at once if it is clean, else by healing. `None` if it is lost.
+    fn open(&mut self, block: u64) -> Result<Option<Opened>> {
+        let Worker {
+            payload,
+            opener,
+            scratch,
+        } = self;
+        let structure = payload.container.structure();
+        let target = structure.target(block);
+        let keys = &*payload.keys;
+        let mut raw = Vec::new();
+        let at_once = structure.healer.open_at_once(
+            &structure.order,
+            target,
+            keys,
+            opener,
+            scratch,
+            |bytes| raw.extend_from_slice(bytes),
+        )?;
+        let mut rung = Rung::Clean;
+        let mut bad = 0;
+        if !at_once {
+            let found = payload.container.heal(block, Some(keys), opener)?;
+            let Some(mut data) = found.data else {
+                return Ok(None);
+            };
+            let archive = structure.healer.loom.archive;
+            let place = Place {
+                archive,
+                block,
+                kind: target.kind,
+            };
+            let bytes = opener.open(keys, &structure.page.geometry, place, &mut data)?;
+            raw.extend_from_slice(bytes);
+            (rung, bad) = (found.rung, found.findings.bad);
+        }
+        if target.kind == Kind::Data && payload.manifest.is_some() {
+            let capacity = payload.capacity();
+            let expected = (payload.len - (block * capacity).min(payload.len)).min(capacity);
+            if raw.len() as u64 != expected {
+                return Err(Error::Unsupported(format!(
+                    "block {block} is authentic, but not of the length that its place demands"
+                )));
+            }
+        }
+        Ok(Some(Opened { raw, rung, bad }))
+    }
+}
+
+enum Message {
+    Bytes(Vec<u8>),
+    End(Box<Report>),
+    Failed(Error),
+}
+
+struct ChannelWriter(std::sync::mpsc::SyncSender<Message>);
+
+impl Write for ChannelWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let sent = self.0.send(Message::Bytes(buf.to_vec()));
+        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a payload from its start. After an error it keeps failing.
+pub struct Reader {
+    receive: std::sync::mpsc::Receiver<Message>,
+    chunk: Vec<u8>,
+    at: usize,
+    ended: Option<Report>,
+    failed: Option<Error>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Reader {
+    /// What was found on the way, once the end was reached.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.ended.as_ref()
+    }
+
+    /// The error that reading ended with, in this crate's terms.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
+    /// Takes the error that reading ended with; reading fails on all the same.
+    pub fn take_error(&mut self) -> Option<Error> {
+        let taken = self.failed.take();
+        if taken.is_some() {
+            self.failed = Some(Error::Misuse("reading has failed before".into()));
+        }
+        taken
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.chunk.len() {
+            if let Some(error) = &self.failed {
+                return Err(io::Error::other(error.to_string()));
+            }
+            if self.ended.is_some() || buf.is_empty() {
+                return Ok(0);
+            }
+            match self.receive.recv() {
+                Ok(Message::Bytes(bytes)) => (self.chunk, self.at) = (bytes, 0),
+                Ok(Message::End(report)) => self.ended = Some(*report),
+                Ok(Message::Failed(error)) => self.failed = Some(error),
+                Err(_) => self.failed = Some(Error::Misuse("a worker thread has died".into())),
+            }
+        }
+        let n = buf.len().min(self.chunk.len() - self.at);
+        buf[..n].copy_from_slice(&self.chunk[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // A closed channel ends the thread at its next block.
+        let (_, closed) = std::sync::mpsc::sync_channel(0);
+        self.receive = closed;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Finding sectors by what they say of themselves, wherever they lie.
+//!
+//! A scan reads a source once, looks for frames of one archive, and keeps *pieces*: sectors of one
+//! block copy that lie where they should relative to each other. With the numbers of data sectors
+//! known, pieces become *segments*: ranges of the canonical order with the distance between where
+//! they should lie and where they do. So memory grows with the number of breaks.
+
+use std::collections::BTreeMap;
+
+use memchr::memmem;
+
+use super::geometry::{Copy, Geometry};
+use super::layout::{FRAME_LEN, MAGIC, VERSION};
+use super::order::Order;
+use super::sector::{ArchiveId, Frame, Kind};
+use crate::source::Source;
+use crate::{Error, Limits, Result};
+
+/// Bits of the archive id that may differ in a frame that is still taken for one of the archive.
+const ID_BITS: u32 = 16;
+/// Bytes read at a time.
+const WINDOW: usize = 1 << 20;
+
+/// Sectors of one block copy that lie as they should relative to each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Where position 0 of the block copy lies or would lie.
+    pub base: i64,
+    /// The block.
+    pub block: u64,
+    /// The kind that the frames state.
+    pub kind: Kind,
+    /// The number of data sectors that the frames state.
+    pub k: u8,
+    /// The copy, where a parity sector told it.
+    pub copy: Option<Copy>,
+    /// First and last position that was seen.
+    pub positions: (u16, u16),
+    /// Number of sectors seen.
+    pub hits: u32,
+}
+
+/// What a scan of one source found.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// In the order of the file.
+    pub pieces: Vec<Piece>,
+    /// Where end sectors lie, and the number of blocks they state.
+    pub ends: Vec<(u64, u64)>,
+    /// Offsets of frames with slot 0: header pages.
+    pub pages: Vec<u64>,
+}
+
+/// Header pages that a survey remembers, which is plenty for a vote.
+const PAGES_MAX: usize = 1 << 16;
+
+/// Calls `each` with the offset and the first [`FRAME_LEN`] bytes of everything that looks like a
+/// sector of version 3.
+pub fn frames(source: &dyn Source, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+    let needle = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], VERSION];
+    let finder = memmem::Finder::new(&needle);
+    let mut window = vec![0; WINDOW + FRAME_LEN];
+    let (mut at, mut kept) = (0u64, 0);
+    loop {
+        let read = read_past_errors(source, &mut window[kept..], at + kept as u64)?;
+        let filled = kept + read;
+        let mut from = 0;
+        while let Some(found) = finder.find(&window[from..filled]) {
+            let start = from + found;
+            if start + FRAME_LEN > filled {
+                break;
+            }
+            each(at + start as u64, &window[start..start + FRAME_LEN])?;
+            from = start + needle.len();
+        }
+        if read == 0 || filled < window.len() {
+            return Ok(());
+        }
+        // A frame may begin in the last bytes of this window.
+        let keep = FRAME_LEN - 1;
+        window.copy_within(filled - keep..filled, 0);
+        at += (filled - keep) as u64;
+        kept = keep;
+    }
+}
+
+/// Reads like [`Source::read_full_at`]; bytes that the device refuses count as zeros.
+pub fn read_past_errors(source: &dyn Source, buf: &mut [u8], offset: u64) -> Result<usize> {
+    const STEP: usize = 512;
+    if let Ok(read) = source.read_full_at(buf, offset) {
+        return Ok(read);
+    }
+    let mut done = 0;
+    while done < buf.len() {
+        let step = STEP.min(buf.len() - done);
+        match source.read_full_at(&mut buf[done..done + step], offset + done as u64) {
+            Ok(read) => {
+                done += read;
+                if read < step {
+                    break;
+                }
+            }
+            Err(_) if offset + (done as u64) < source.size()? => {
+                buf[done..done + step].fill(0);
+                done += step;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(done)
+}
+
+impl Survey {
+    /// Scans a source for sectors of an archive.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the sectors lie in more pieces than memory is allowed for.
+    pub fn new(
+        source: &dyn Source,
+        archive: &ArchiveId,
+        geometry: &Geometry,
+        limits: &Limits,
+    ) -> Result<Self> {
+        let most = limits.memory / 8 / size_of::<Piece>() as u64;
+        let mut survey = Survey::default();
+        frames(source, |offset, bytes| {
+            let Ok((_, frame)) = super::sector::frame(bytes) else {
+                return Ok(());
+            };
+            let distance = frame
+                .archive
+                .iter()
+                .zip(archive)
+                .map(|(a, b)| (a ^ b).count_ones());
+            if distance.sum::<u32>() > ID_BITS {
+                return Ok(());
+            }
+            if frame.slot == 0 && survey.pages.len() < PAGES_MAX {
+                survey.pages.push(offset);
+            }
+            if frame.kind == Kind::End {
+                if frame.slot == 0 && survey.ends.len() < PAGES_MAX {
+                    survey.ends.push((offset, frame.block));
+                }
+                return Ok(());
+            }
+            survey.add(geometry, offset, frame);
+            let got = survey.pieces.len() as u64;
+            if got > most {
+                let what = "number of pieces that the sectors of the file lie in";
+                return Err(Error::Limit {
+                    what,
+                    got,
+                    limit: most,
+                });
+            }
+            Ok(())
+        })?;
+        Ok(survey)
+    }
+
+    fn add(&mut self, geometry: &Geometry, offset: u64, frame: Frame) {
+        if frame.k == 0 || frame.k > geometry.data() {
+            return;
+        }
+        let in_copy = |copy| {
+            geometry
+                .position(copy, frame.k, frame.slot)
+                .map(|p| (copy, p))
+        };
+        let (copy, position) = match (in_copy(Copy::A), in_copy(Copy::B)) {
+            // Header page or mirrored data: in both copies, at the same position.
+            (Some((_, a)), Some(_)) => (None, a),
+            (Some((copy, position)), None) | (None, Some((copy, position))) => {
+                (Some(copy), position)
+            }
+            (None, None) => return,
+        };
+        let base = offset as i64 - ((position as i64) << geometry.sector_shift());
+        let position = position as u16;
+        // A few frames with flipped bits may stand between two hits of one piece.
+        for piece in self.pieces.iter_mut().rev().take(4) {
+            let fits = copy.is_none() || piece.copy.is_none() || piece.copy == copy;
+            if piece.base == base && piece.block == frame.block && fits {
+                piece.copy = piece.copy.or(copy);
+                piece.positions.0 = piece.positions.0.min(position);
+                piece.positions.1 = piece.positions.1.max(position);
+                piece.hits += 1;
+                return;
+            }
+        }
+        self.pieces.push(Piece {
+            base,
+            block: frame.block,
+            kind: frame.kind,
+            k: frame.k,
+            copy,
+            positions: (position, position),
+            hits: 1,
+        });
+    }
+
+    /// For every block, the kind and number of data sectors that most of its frames state.
+    #[must_use]
+    pub fn votes<'a>(surveys: impl Iterator<Item = &'a Survey>) -> BTreeMap<u64, (Kind, u8)> {
+        let mut votes: BTreeMap<u64, (Kind, u8, u32)> = BTreeMap::new();
+        for piece in surveys.flat_map(|survey| &survey.pieces) {
+            let vote = votes.entry(piece.block).or_insert((piece.kind, piece.k, 0));
+            if piece.hits > vote.2 {
+                *vote = (piece.kind, piece.k, piece.hits);
+            }
+        }
+        votes
+            .into_iter()
+            .map(|(block, (kind, k, _))| (block, (kind, k)))
+            .collect()
+    }
+}
+
+/// How many segments back a piece looks for the one that it continues.
+const RECENT: usize = 8;
+/// Sectors that make a segment beyond doubt.
+const LONG: u32 = 16;
+/// Segments with fewer sectors than this, within a long one, are strays.
+const STRAY: u32 = 3;
+
+/// A range of the canonical order, and how far from it its bytes lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Segment {
+    /// Canonical offsets, in bytes.
+    start: u64,
+    end: u64,
+    /// Offset in the source less the canonical offset.
+    shift: i64,
+    hits: u32,
+}
+
+/// Where the canonical order lies in a source.
+#[derive(Debug, Clone, Default)]
+pub struct Segments {
+    /// By their starts.
+    list: Vec<Segment>,
+    /// The furthest end of this segment and all before it.
+    reach: Vec<u64>,
+}
+
+impl Segments {
+    /// A source in which everything lies `shift` bytes behind its canonical place.
+    #[must_use]
+    pub fn whole(shift: i64) -> Self {
+        let end = i64::MAX as u64;
+        Segments {
+            list: vec![Segment {
+                start: 0,
+                end,
+                shift,
+                hits: u32::MAX,
+            }],
+            reach: vec![end],
+        }
+    }
+
+    /// Whether everything lies where it belongs.
+    #[must_use]
+    pub fn is_canonical(&self) -> bool {
+        self.list.iter().all(|segment| segment.shift == 0)
+    }
+
+    /// The segments that pieces make, once the order is known.
+    #[must_use]
+    pub fn new(order: &Order, pieces: &[Piece]) -> Self {
+        let geometry = order.geometry();
+        let shift_bits = geometry.sector_shift();
+        let mut list: Vec<Segment> = Vec::new();
+        for piece in pieces {
+            if piece.block >= order.blocks() || piece.k != order.k(piece.block) {
+                continue;
+            }
+            let shift_of = |copy| piece.base - order.offset(copy, piece.block) as i64;
+            let shift = match piece.copy {
+                Some(copy) => shift_of(copy),
+                None if geometry.copies().len() == 1 => shift_of(Copy::A),
+                None => {
+                    // In both copies: the one that continues what came before, else the nearer.
+                    let (a, b) = (shift_of(Copy::A), shift_of(Copy::B));
+                    let known = |shift| list.iter().rev().take(4).any(|s| s.shift == shift);
+                    match (known(a), known(b)) {
+                        (true, false) => a,
+                        (false, true) => b,
+                        _ if a.unsigned_abs() <= b.unsigned_abs() => a,
+                        _ => b,
+                    }
+                }
+            };
+            let canonical = |position: u16| {
+                (piece.base - shift + (i64::from(position) << shift_bits)).max(0) as u64
+            };
+            let (start, end) = (
+                canonical(piece.positions.0),
+                canonical(piece.positions.1 + 1),
+            );
+            // What continues a recent segment joins it. Where that is a long one, single strays in
+            // between were frames misread: their sectors belong to the long one.
+            let recent = list.len().saturating_sub(RECENT);
+            let joined = list[recent..]
+                .iter()
+                .rposition(|s| s.shift == shift && s.start <= start);
+            if let Some(index) = joined.map(|index| recent + index) {
+                let segment = &mut list[index];
+                segment.end = segment.end.max(end);
+                segment.hits = segment.hits.saturating_add(piece.hits);
+                if segment.hits >= LONG {
+                    let strays = list.split_off(index + 1);
+                    list.extend(strays.into_iter().filter(|s| s.hits >= STRAY));
+                }
+            } else {
+                list.push(Segment {
+                    start,
+                    end,
+                    shift,
+                    hits: piece.hits,
+                });
+            }
+        }
+        list.sort_by_key(|segment| segment.start);
+        let mut furthest = 0;
+        let reach = list
+            .iter()
+            .map(|segment| {
+                furthest = segment.end.max(furthest);
+                furthest
+            })
+            .collect();
+        Segments { list, reach }
+    }
+
+    /// Where a range of the canonical order may lie: ranges of it, each with its shift.
+    ///
+    /// What lies between two segments may belong to either.
+    #[must_use]
+    pub fn find(&self, start: u64, end: u64) -> Vec<(u64, u64, i64)> {
+        let mut found = Vec::new();
+        let behind = self.list.partition_point(|segment| segment.start < end);
+        // The first segment behind the range may reach back into it.
+        for index in (0..self.list.len().min(behind + 1)).rev() {
+            let segment = self.list[index];
+            let reached = if index == 0 { 0 } else { self.reach[index - 1] };
+            let from = segment.start.min(reached);
+            let to = match self.list.get(index + 1) {
+                Some(next) => segment.end.max(next.start),
+                None => u64::MAX,
+            };
+            let (from, to) = (from.max(start), to.min(end));
+            if from < to {
+                found.push((from, to, segment.shift));
+            }
+            if reached < start && segment.start <= start {
+                break;
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(list: &[(u64, u64, i64)]) -> Segments {
+        let list: Vec<Segment> = list
+            .iter()
+            .map(|&(start, end, shift)| Segment {
+                start,
+                end,
+                shift,
+                hits: 9,
+            })
+            .collect();
+        let mut furthest = 0;
+        let reach = list
+            .iter()
+            .map(|s| {
+                furthest = s.end.max(furthest);
+                furthest
+            })
+            .collect();
+        Segments { list, reach }
+    }
+
+    #[test]
+    fn gaps_belong_to_both_neighbours() {
+        let s = segments(&[(0, 100, 0), (200, 300, -5)]);
+        assert_eq!(s.find(10, 20), [(10, 20, 0)]);
+        assert_eq!(s.find(120, 150), [(120, 150, -5), (120, 150, 0)]);
+        assert_eq!(s.find(90, 210), [(100, 210, -5), (90, 200, 0)]);
+        assert_eq!(s.find(400, 500), [(400, 500, -5)]);
+    }
+
+    #[test]
+    fn overlapping_segments_are_all_found() {
+        let s = segments(&[(0, 1000, 7), (10, 20, 1), (30, 40, 2)]);
+        let found = s.find(15, 35);
+        assert!(found.contains(&(15, 35, 7)));
+        assert!(found.contains(&(15, 20, 1)) || found.iter().any(|f| f.2 == 1));
+        assert!(found.iter().any(|f| f.2 == 2));
+    }
+}
