@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block::Loom;
 use super::geometry::Copy;
 use super::keys::Keys;
-use super::layout::{BELIEVED_BITS, CODE_LEN, FRAME_LEN, TAG_LEN};
+use super::layout::{BELIEVED_BITS, BELIEVED_SHARE, CODE_LEN, FRAME_LEN, TAG_LEN};
 use super::order::Order;
 use super::scan::{Segments, read_past_errors};
 use super::sealed::{Opener, Place};
@@ -330,6 +330,9 @@ impl Healer {
             let mut good = intact(bytes, size, |i| (i + 1) * size <= read);
             findings.unstable += self.read_again(region, bytes, &mut good)?;
 
+            // A range that is searched by mistake holds other sectors of the archive, whose frames
+            // differ in few bits. So enough frames must name exactly the slot and block expected.
+            let (mut near, mut exact) = (Vec::new(), 0);
             for (i, (sector, &slot)) in bytes.chunks_exact(size).zip(slots).enumerate() {
                 let expected = self.frame(target, slot);
                 let sector = Sector::new(sector);
@@ -353,8 +356,12 @@ impl Healer {
                     && (i + 1) * size <= read
                     && expected.distance(sector.frame_bytes()) <= BELIEVED_BITS
                 {
-                    hand.believed.push((slot, index));
+                    near.push((slot, index));
+                    exact += usize::from(expected.names(sector.frame_bytes()));
                 }
+            }
+            if exact * BELIEVED_SHARE >= near.len() {
+                hand.believed.append(&mut near);
             }
             first += region.count;
         }

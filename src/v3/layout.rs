@@ -67,3 +67,5 @@ pub const PERSON_ROOT: &[u8] = b"dbs3 root";
 
 /// "Believed sectors": a frame this many bits away from the expected one still counts as its own.
 pub const BELIEVED_BITS: u32 = 32;
+/// "Believed sectors": one in so many of a region's near frames must name their slot and block.
+pub const BELIEVED_SHARE: usize = 4;

@@ -346,10 +346,11 @@ impl Segments {
             let segment = self.list[index];
             let reached = if index == 0 { 0 } else { self.reach[index - 1] };
             let from = segment.start.min(reached);
-            let to = match self.list.get(index + 1) {
-                Some(next) => segment.end.max(next.start),
-                None => u64::MAX,
-            };
+            let next = self.list.partition_point(|other| other.start < segment.end);
+            let to = self
+                .list
+                .get(next)
+                .map_or(u64::MAX, |next| next.start.max(segment.end));
             let (from, to) = (from.max(start), to.min(end));
             if from < to {
                 found.push((from, to, segment.shift));

@@ -95,6 +95,15 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// Whether a stored frame names the slot, and in its low 16 bits the block, of this one.
+    #[must_use]
+    pub fn names(self, stored: &[u8]) -> bool {
+        let expected = self.to_bytes();
+        stored[6] == expected[6] && stored[8..10] == expected[8..10]
+    }
+}
+
 /// Parses the frame of a sector of version 3.
 ///
 /// # Errors
