@@ -134,23 +134,23 @@ impl Kernel {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Level::Ssse3 => unsafe {
-                arch::ssse3::apply(coefficients, stride, first, inputs, outputs)
+                arch::ssse3::two::apply(coefficients, stride, first, inputs, outputs)
             },
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe {
-                arch::avx2::apply(coefficients, stride, first, inputs, outputs)
+                arch::avx2::two::apply(coefficients, stride, first, inputs, outputs)
             },
             #[cfg(target_arch = "x86_64")]
             Level::Gfni256 => unsafe {
-                arch::gfni256::apply(coefficients, stride, first, inputs, outputs)
+                arch::gfni256::two::apply(coefficients, stride, first, inputs, outputs)
             },
             #[cfg(target_arch = "x86_64")]
             Level::Gfni512 => unsafe {
-                arch::gfni512::apply(coefficients, stride, first, inputs, outputs)
+                arch::gfni512::two::apply(coefficients, stride, first, inputs, outputs)
             },
             #[cfg(target_arch = "aarch64")]
             Level::Neon => unsafe {
-                arch::neon::apply(coefficients, stride, first, inputs, outputs)
+                arch::neon::two::apply(coefficients, stride, first, inputs, outputs)
             },
             _ => portable::apply(coefficients, stride, first, inputs, outputs),
         }

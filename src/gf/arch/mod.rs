@@ -1,9 +1,13 @@
 //! Kernels in vector instructions. The only place where `unsafe` is allowed.
 //!
-//! Every module defines a vector, and how a product with a constant is added to one; [`kernel8!`] and
-//! [`kernel16!`] make the loops of it. Each vector of the inputs is loaded once for up to so many outputs,
-//! whose sums stay in registers. The loops over the outputs are unrolled by the macro, because compilers
-//! keep arrays of vectors in memory.
+//! Every module says what a vector is, and how products with constants are added to one. The macros make the loops
+//! of that: the sums of so many outputs stay in registers, each vector of the inputs is loaded once for
+//! them, and two inputs at a time. The loops over the outputs are unrolled by the macros,
+//! because compilers keep arrays of vectors in memory.
+//!
+//! A module has these items, all for the same instructions: `zero()`; `load(*const u8)` and `store(*mut u8, vector)`,
+//! which need no alignment; `prepare(vector)`, what is done once to an input; `constant(u8)`, what is fetched to
+//! multiply by it; and `add_products(sum, x, a, y, b)`, which is sum + a·x + b·y.
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -18,13 +22,46 @@ pub(super) mod neon;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod ssse3;
 
-/// Defines `apply` with the given loops, each for a number of outputs.
-///
-/// Expects in scope: `zero()`, `load(*const u8)`, `store(*mut u8, vector)`, `prepare(vector)`, and `add_product(sum,
-/// prepared, constant)`. Rows shorter than a vector go to the kernel `$shorter`.
+/// Bytes of all the inputs that are worked on at a time: a multiple of every vector.
+const TILE: usize = 1024;
+
+/// Defines `apply`, for rows of at least `$width` bytes, of the items in scope. Shorter rows go to `$shorter`.
 macro_rules! kernel {
+    ($features:literal, $width:literal, $shorter:path, up to 4) => {
+        $crate::gf::arch::kernel! {
+            $features, $width, $shorter, 4;
+            rows1 1: a 0;
+            rows2 2: a 0 b 1;
+            rows3 3: a 0 b 1 c 2;
+            rows4 4: a 0 b 1 c 2 d 3;
+        }
+    };
+    ($features:literal, $width:literal, $shorter:path, up to 6) => {
+        $crate::gf::arch::kernel! {
+            $features, $width, $shorter, 6;
+            rows1 1: a 0;
+            rows2 2: a 0 b 1;
+            rows3 3: a 0 b 1 c 2;
+            rows4 4: a 0 b 1 c 2 d 3;
+            rows5 5: a 0 b 1 c 2 d 3 e 4;
+            rows6 6: a 0 b 1 c 2 d 3 e 4 f 5;
+        }
+    };
+    ($features:literal, $width:literal, $shorter:path, up to 8) => {
+        $crate::gf::arch::kernel! {
+            $features, $width, $shorter, 8;
+            rows1 1: a 0;
+            rows2 2: a 0 b 1;
+            rows3 3: a 0 b 1 c 2;
+            rows4 4: a 0 b 1 c 2 d 3;
+            rows5 5: a 0 b 1 c 2 d 3 e 4;
+            rows6 6: a 0 b 1 c 2 d 3 e 4 f 5;
+            rows7 7: a 0 b 1 c 2 d 3 e 4 f 5 g 6;
+            rows8 8: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7;
+        }
+    };
     (
-        $features:literal, $width:literal, $most:literal, $shorter:path;
+        $features:literal, $width:literal, $shorter:path, $most:literal;
         $($name:ident $count:literal: $($sum:ident $r:literal)*;)*
     ) => {
         /// `outputs[r]` = sum over c of `coefficients[c * stride + first + r] * inputs[c]`, overwriting.
@@ -40,27 +77,35 @@ macro_rules! kernel {
             outputs: &mut [&mut [u8]],
         ) {
             if outputs.first().is_none_or(|row| row.len() < $width) {
-                // SAFETY: this machine has the instructions of the shorter kernel too, and the rest is the same.
+                // SAFETY: a machine with these instructions has those of the shorter kernel, and the
+                // rest is the same.
                 #[allow(unused_unsafe)]
                 unsafe { $shorter(coefficients, stride, first, inputs, outputs) };
                 return;
             }
-            let (mut first, mut rest) = (first, outputs);
-            for left in (1..=rest.len().div_ceil($most)).rev() {
-                let count = rest.len().div_ceil(left);
-                let (now, later) = rest.split_at_mut(count);
-                match count {
-                    // SAFETY: as asked of the caller; the outputs are a part of the caller's, of which
-                    // there are `count` from `first` on, no shorter than a vector.
-                    $($count => unsafe { $name(coefficients, stride, first, inputs, now) },)*
-                    _ => unreachable!("groups of at most {}", $most),
+            // A tile of all the inputs stays in the cache while the groups of outputs take their turns.
+            let length = outputs[0].len();
+            for tile in (0..length).step_by($crate::gf::arch::TILE) {
+                let tile = tile..length.min(tile + $crate::gf::arch::TILE);
+                let (mut first, mut rest) = (first, &mut *outputs);
+                for left in (1..=rest.len().div_ceil($most)).rev() {
+                    let count = rest.len().div_ceil(left);
+                    let (now, later) = rest.split_at_mut(count);
+                    let tile = tile.clone();
+                    match count {
+                        // SAFETY: as asked of the caller. The outputs are those of the caller from
+                        // `first` on, `count` of them, no shorter than a vector.
+                        $($count => unsafe { $name(coefficients, stride, first, inputs, now, tile) },)*
+                        _ => unreachable!("groups of at most {}", $most),
+                    }
+                    (first, rest) = (first + count, later);
                 }
-                (first, rest) = (first + count, later);
             }
         }
 
         $(
-            /// As `apply`, for exactly so many outputs, no shorter than a vector.
+            /// As `apply`, for exactly so many outputs, no shorter than a vector, and a range of the bytes.
+            /// Vectors that would end behind the rows begin earlier, and write once more what is there.
             #[target_feature(enable = $features)]
             unsafe fn $name(
                 coefficients: &[u8],
@@ -68,81 +113,101 @@ macro_rules! kernel {
                 first: usize,
                 inputs: &[&[u8]],
                 outputs: &mut [&mut [u8]],
+                range: std::ops::Range<usize>,
             ) {
-                let length = outputs[0].len();
-                let mut at = 0;
-                loop {
+                let last = outputs[0].len() - $width;
+                let (pairs, odd) = inputs.as_chunks::<2>();
+                for at in range.step_by($width) {
+                    let at = at.min(last);
                     $(let mut $sum = zero();)*
+                    // SAFETY: `at` is at most the length of the rows less a vector.
+                    // Column c of the coefficients has `stride` of them from c * stride on, of which
+                    // those from `first` on are at least as many as there are outputs.
                     let mut column = coefficients.as_ptr().wrapping_add(first);
-                    for input in inputs {
-                        // SAFETY: `at` is at most `length` less a vector, and the input is of that length.
-                        // Column c of the coefficients has `stride` of them from c * stride on, of
-                        // which those from `first` on are at least as many as there are outputs.
+                    for [x, y] in pairs {
+                        let next = column.wrapping_add(stride);
                         unsafe {
-                            let x = prepare(load(input.as_ptr().add(at)));
-                            $($sum = add_product($sum, x, *column.add($r));)*
+                            let x = prepare(load(x.as_ptr().add(at)));
+                            let y = prepare(load(y.as_ptr().add(at)));
+                            $($sum = add_products(
+                                $sum,
+                                x,
+                                constant(*column.add($r)),
+                                y,
+                                constant(*next.add($r)),
+                            );)*
                         }
-                        column = column.wrapping_add(stride);
+                        column = next.wrapping_add(stride);
+                    }
+                    if let [x] = odd {
+                        unsafe {
+                            let x = prepare(load(x.as_ptr().add(at)));
+                            $($sum = add_products($sum, x, constant(*column.add($r)), x, constant(0));)*
+                        }
                     }
                     // SAFETY: there are so many outputs, and each has a vector left at `at`.
                     unsafe { $(store(outputs.get_unchecked_mut($r).as_mut_ptr().add(at), $sum);)* }
-                    at += $width;
-                    if at + $width > length {
-                        if at >= length {
-                            break;
-                        }
-                        // The last vector overlaps the one before, and writes the same there once more.
-                        at = length - $width;
-                    }
                 }
             }
         )*
     };
 }
 
-/// [`kernel!`] for up to eight outputs at a time: for machines with sixteen vector registers.
-macro_rules! kernel8 {
-    ($features:literal, $width:literal, $shorter:path) => {
-        kernel! {
-            $features, $width, 8, $shorter;
-            rows1 1: a 0;
-            rows2 2: a 0 b 1;
-            rows3 3: a 0 b 1 c 2;
-            rows4 4: a 0 b 1 c 2 d 3;
-            rows5 5: a 0 b 1 c 2 d 3 e 4;
-            rows6 6: a 0 b 1 c 2 d 3 e 4 f 5;
-            rows7 7: a 0 b 1 c 2 d 3 e 4 f 5 g 6;
-            rows8 8: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7;
+/// Defines the items of two vectors side by side, for which a constant is fetched once.
+macro_rules! double {
+    ($features:literal, $width:literal) => {
+        type Two<T> = (T, T);
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn zero() -> Two<super::Vector> {
+            (super::zero(), super::zero())
+        }
+
+        /// # Safety
+        /// Two vectors can be read at `from`.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn load(from: *const u8) -> Two<super::Vector> {
+            // SAFETY: as asked of the caller.
+            unsafe { (super::load(from), super::load(from.add($width))) }
+        }
+
+        /// # Safety
+        /// Two vectors can be written at `to`.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn store(to: *mut u8, vectors: Two<super::Vector>) {
+            // SAFETY: as asked of the caller.
+            unsafe {
+                super::store(to, vectors.0);
+                super::store(to.add($width), vectors.1);
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn prepare(x: Two<super::Vector>) -> Two<super::Prepared> {
+            (super::prepare(x.0), super::prepare(x.1))
+        }
+
+        use super::constant;
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn add_products(
+            sum: Two<super::Vector>,
+            x: Two<super::Prepared>,
+            a: super::Constant,
+            y: Two<super::Prepared>,
+            b: super::Constant,
+        ) -> Two<super::Vector> {
+            (
+                super::add_products(sum.0, x.0, a, y.0, b),
+                super::add_products(sum.1, x.1, a, y.1, b),
+            )
         }
     };
 }
 
-/// [`kernel!`] for up to sixteen outputs at a time: for machines with thirty-two vector registers.
-#[cfg(target_arch = "x86_64")]
-macro_rules! kernel16 {
-    ($features:literal, $width:literal, $shorter:path) => {
-        kernel! {
-            $features, $width, 16, $shorter;
-            rows1 1: a 0;
-            rows2 2: a 0 b 1;
-            rows3 3: a 0 b 1 c 2;
-            rows4 4: a 0 b 1 c 2 d 3;
-            rows5 5: a 0 b 1 c 2 d 3 e 4;
-            rows6 6: a 0 b 1 c 2 d 3 e 4 f 5;
-            rows7 7: a 0 b 1 c 2 d 3 e 4 f 5 g 6;
-            rows8 8: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7;
-            rows9 9: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8;
-            rows10 10: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9;
-            rows11 11: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10;
-            rows12 12: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11;
-            rows13 13: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12;
-            rows14 14: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12 n 13;
-            rows15 15: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12 n 13 o 14;
-            rows16 16: a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12 n 13 o 14 p 15;
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-use kernel16;
-use {kernel, kernel8};
+use {double, kernel};

@@ -2,40 +2,57 @@
 
 use std::arch::x86_64::*;
 
-use super::{kernel, kernel8};
+use super::{double, kernel};
 use crate::gf::field::NIBBLES;
-use crate::gf::portable::bytes;
 
-kernel8!("ssse3", 16, bytes);
+/// Rows of at least one vector.
+pub(in crate::gf) mod one {
+    use super::*;
+
+    kernel!("ssse3", 16, crate::gf::portable::bytes, up to 8);
+}
+
+/// Rows of at least two vectors.
+pub(in crate::gf) mod two {
+    use super::{double, kernel};
+
+    double!("ssse3", 16);
+    kernel!("ssse3", 32, super::one::apply, up to 4);
+}
+
+type Vector = __m128i;
+/// The low and the high halves of the bytes.
+type Prepared = (__m128i, __m128i);
+/// The products with the sixteen low halves, and with the sixteen high ones.
+type Constant = (__m128i, __m128i);
 
 #[inline]
 #[target_feature(enable = "ssse3")]
-fn zero() -> __m128i {
+fn zero() -> Vector {
     _mm_setzero_si128()
 }
 
 /// # Safety
-/// 16 bytes can be read at `from`.
+/// A vector can be read at `from`.
 #[inline]
 #[target_feature(enable = "ssse3")]
-unsafe fn load(from: *const u8) -> __m128i {
+unsafe fn load(from: *const u8) -> Vector {
     // SAFETY: as asked of the caller; no alignment is needed.
     unsafe { _mm_loadu_si128(from.cast()) }
 }
 
 /// # Safety
-/// 16 bytes can be written at `to`.
+/// A vector can be written at `to`.
 #[inline]
 #[target_feature(enable = "ssse3")]
-unsafe fn store(to: *mut u8, vector: __m128i) {
+unsafe fn store(to: *mut u8, vector: Vector) {
     // SAFETY: as asked of the caller; no alignment is needed.
     unsafe { _mm_storeu_si128(to.cast(), vector) }
 }
 
-/// The low and the high halves of the bytes.
 #[inline]
 #[target_feature(enable = "ssse3")]
-fn prepare(x: __m128i) -> (__m128i, __m128i) {
+fn prepare(x: Vector) -> Prepared {
     let mask = _mm_set1_epi8(15);
     (
         _mm_and_si128(x, mask),
@@ -45,13 +62,16 @@ fn prepare(x: __m128i) -> (__m128i, __m128i) {
 
 #[inline]
 #[target_feature(enable = "ssse3")]
-fn add_product(sum: __m128i, (low, high): (__m128i, __m128i), constant: u8) -> __m128i {
+fn constant(constant: u8) -> Constant {
     let tables = NIBBLES[usize::from(constant)].as_ptr();
-    // SAFETY: the two tables are 32 bytes together.
-    let (table_low, table_high) = unsafe { (load(tables), load(tables.add(16))) };
-    let product = _mm_xor_si128(
-        _mm_shuffle_epi8(table_low, low),
-        _mm_shuffle_epi8(table_high, high),
-    );
-    _mm_xor_si128(sum, product)
+    // SAFETY: the two tables are 32 bytes together; no alignment is needed.
+    unsafe { (load(tables), load(tables.add(16))) }
+}
+
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn add_products(sum: Vector, x: Prepared, a: Constant, y: Prepared, b: Constant) -> Vector {
+    let x = _mm_xor_si128(_mm_shuffle_epi8(a.0, x.0), _mm_shuffle_epi8(a.1, x.1));
+    let y = _mm_xor_si128(_mm_shuffle_epi8(b.0, y.0), _mm_shuffle_epi8(b.1, y.1));
+    _mm_xor_si128(sum, _mm_xor_si128(x, y))
 }
