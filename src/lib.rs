@@ -26,6 +26,7 @@ pub use source::Source;
 pub use v3::geometry::Profile;
 pub use v3::manifest::{Entry, EntryKind};
 pub use v3::page::KdfParams;
+pub use v3::passphrase::PassphraseChange;
 pub use v3::payload::Payload;
 pub use v3::sealed::Compression;
 pub use v3::writer::{Writer, WriterOptions};

@@ -204,3 +204,135 @@ fn wrong_passphrases_and_other_files_are_told_apart() {
         assert!(matches!(Archive::open(other), Err(dbs::Error::NotDbs(_))));
     }
 }
+
+#[test]
+fn passphrases_change_without_encrypting_again() {
+    use dbs::{KdfParams, Passphrase, PassphraseChange};
+    let kdf = KdfParams {
+        passes: 1,
+        memory_kib: 8,
+        lanes: 1,
+    };
+    let payload = Random(2).bytes(300_000);
+    let mut file = write(&payload, options(Profile::Standard));
+    let original = file.clone();
+    let other = Passphrase::new("another one");
+    let change = |file: &mut Vec<u8>, current: &Passphrase, change, most: usize| {
+        let archive = Archive::open(file.clone())?;
+        let mut written = 0;
+        archive
+            .container()
+            .change_passphrase(current, change, |offset, sector| {
+                if written < most {
+                    file[offset as usize..offset as usize + sector.len()].copy_from_slice(sector);
+                }
+                written += 1;
+                Ok(())
+            })
+    };
+    let opens = |file: &[u8], passphrase: &Passphrase| {
+        let unlocked = Archive::open(file.to_vec())?.unlock(passphrase)?;
+        unlocked
+            .read_range(0..unlocked.len())
+            .map(|bytes| assert!(bytes == payload))
+    };
+    let last = change(&mut file, &passphrase(), PassphraseChange::Remove, 999);
+    assert!(matches!(last, Err(dbs::Error::Misuse(_))));
+    change(
+        &mut file,
+        &passphrase(),
+        PassphraseChange::Add(other.clone(), kdf),
+        999,
+    )
+    .unwrap();
+    opens(&file, &other).unwrap();
+    opens(&file, &passphrase()).unwrap();
+    change(&mut file, &passphrase(), PassphraseChange::Remove, 999).unwrap();
+    opens(&file, &other).unwrap();
+    assert!(matches!(
+        opens(&file, &passphrase()),
+        Err(dbs::Error::WrongPassphrase { .. })
+    ));
+    assert_eq!(
+        Archive::open(file)
+            .unwrap()
+            .validate(None)
+            .unwrap()
+            .status(),
+        Status::Clean
+    );
+
+    // Cut short: the newer pages are valid, and a repair completes the change.
+    let mut file = original;
+    let new = PassphraseChange::Replace(other.clone(), kdf);
+    change(&mut file, &passphrase(), new, 2).unwrap();
+    opens(&file, &other).unwrap();
+    let archive = Archive::open(file).unwrap();
+    assert_eq!(
+        archive.validate(None).unwrap().status(),
+        Status::Recoverable
+    );
+    let mut repaired = std::io::Cursor::new(Vec::new());
+    archive.repair(&mut repaired).unwrap();
+    let repaired = repaired.into_inner();
+    opens(&repaired, &other).unwrap();
+    assert_eq!(
+        Archive::open(repaired)
+            .unwrap()
+            .validate(None)
+            .unwrap()
+            .status(),
+        Status::Clean
+    );
+}
+
+#[test]
+fn replicas_heal_each_other() {
+    use std::sync::Arc;
+    let payload = Random(3).bytes(2_000_000);
+    let file = write(&payload, options(Profile::Standard));
+    let damaged: Vec<Arc<dyn dbs::Source>> = (0..3)
+        .map(|seed| {
+            let mut damaged = file.clone();
+            Random(seed).lose(&mut damaged, 4096, 0.5);
+            assert!(Archive::open(damaged.clone()).is_ok_and(|archive| {
+                archive.validate(None).unwrap().status() == Status::Unrecoverable
+            }));
+            Arc::new(damaged) as _
+        })
+        .collect();
+    let archive = Archive::open_with(damaged, dbs::OpenOptions::default()).unwrap();
+    let mut repaired = std::io::Cursor::new(Vec::new());
+    archive.repair(&mut repaired).unwrap();
+    assert!(repaired.into_inner() == file);
+}
+
+#[test]
+fn repair_in_place_writes_only_what_is_bad() {
+    let payload = Random(4).bytes(2_000_000);
+    let file = write(&payload, options(Profile::Coded));
+    let mut damaged = file.clone();
+    Random(1).lose(&mut damaged, 4096, 0.1);
+    let bad = damaged
+        .chunks(4096)
+        .zip(file.chunks(4096))
+        .filter(|(a, b)| a != b)
+        .count();
+    let archive = Archive::open(damaged.clone()).unwrap();
+    let mut written = 0;
+    let report = archive.container().patches(|offset, sector| {
+        damaged[offset as usize..offset as usize + sector.len()].copy_from_slice(sector);
+        written += 1;
+        Ok(())
+    });
+    assert_eq!(report.unwrap().sectors_bad, bad as u64);
+    assert_eq!(written, bad);
+    assert!(damaged == file);
+    let mut shifted = damaged;
+    shifted.insert(0, 1);
+    let archive = Archive::open(shifted).unwrap();
+    assert!(matches!(
+        archive.container().patches(|_, _| Ok(())),
+        Err(dbs::Error::Misuse(_))
+    ));
+}

@@ -5,10 +5,9 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::block::Sectors;
-use super::geometry::{Copy, Geometry};
+use super::geometry::Geometry;
 use super::heal::{Findings, Healer, Outcome, Rung};
 use super::keys::Keys;
-use super::layout::{FRAME_LEN, TAG_LEN};
 use super::open::Structure;
 use super::page::Page;
 use super::payload::Payload;
@@ -327,12 +326,17 @@ impl Container {
     /// # Errors
     /// [`Error::WrongPassphrase`], [`Error::Authentication`], [`Error::Limit`].
     pub fn keys(&self, passphrase: &Passphrase) -> Result<Keys> {
+        self.keys_and_slot(passphrase).map(|(keys, _)| keys)
+    }
+
+    /// The keys that a passphrase opens, and the key slot that it opened.
+    pub(super) fn keys_and_slot(&self, passphrase: &Passphrase) -> Result<(Keys, usize)> {
         let archive = &self.structure.healer.loom.archive;
-        Keys::unlock(self.page(), archive, passphrase, &self.options.limits).map(|(keys, _)| keys)
+        Keys::unlock(self.page(), archive, passphrase, &self.options.limits)
     }
 
     /// Whether all sectors of the first file lie where they belong.
-    fn is_canonical(&self) -> bool {
+    pub(super) fn is_canonical(&self) -> bool {
         let healer = self.scanned.get().unwrap_or(&self.structure.healer);
         healer
             .replicas
@@ -524,40 +528,6 @@ impl Container {
             report.blocks_healed += (before - report.failed_blocks.len()) as u64;
         }
         Ok(())
-    }
-
-    /// The header page with another set of key slots, and where its sectors lie.
-    pub(super) fn page_sectors(&self, page: &Page) -> Result<Vec<(u64, Vec<u8>)>> {
-        let loom = super::block::Loom::new(self.structure.healer.loom.archive, page)?;
-        let order = &self.structure.order;
-        let size = self.geometry().sector_size();
-        let mut sectors = Vec::new();
-        for (copy, block) in order.walk() {
-            let kind = self.structure.census.kind(block);
-            let mut sector = vec![0; size];
-            let frame = super::sector::Frame {
-                kind,
-                slot: 0,
-                k: order.k(block),
-                block,
-                archive: loom.archive,
-            };
-            sector[..FRAME_LEN].copy_from_slice(&frame.to_bytes());
-            sector[FRAME_LEN..size - TAG_LEN].copy_from_slice(loom.page());
-            super::sector::write_tags(&mut sector, size);
-            sectors.push((order.offset(copy, block), sector));
-        }
-        sectors.push((
-            order.file_len() - size as u64,
-            loom.end_sector(order.blocks()),
-        ));
-        Ok(sectors)
-    }
-
-    /// The copies of a block that a file in canonical order has, for those who look at layouts.
-    #[must_use]
-    pub fn copies(&self) -> &'static [Copy] {
-        self.geometry().copies()
     }
 }
 

@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod open;
 pub mod order;
 pub mod page;
+pub mod passphrase;
 pub mod payload;
 pub mod scan;
 pub mod sealed;
