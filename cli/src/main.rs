@@ -6,7 +6,9 @@ mod failure;
 mod names;
 mod output;
 mod passphrase;
+mod report;
 mod signals;
+mod survival;
 mod tree;
 
 fn main() {}

@@ -1,0 +1,256 @@
+//! `dbs backup`: walk, write, sync, read back, rename.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use dbs::{Entry, EntryKind, Passphrase, Status};
+
+use crate::args::{Backup, Verify};
+use crate::codec;
+use crate::console::{Bar, Console, bytes, count};
+use crate::failure::{Code, Failure, Result};
+use crate::names;
+use crate::output::Output;
+use crate::passphrase::Wanted;
+use crate::report;
+use crate::tree::member::{Kind, Member};
+use crate::tree::walk::{Identity, Missing, Sink, Walk, roots};
+use crate::tree::write::Writer as TarWriter;
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`Code`].
+pub fn run(args: &Backup, console: &Console) -> Result<()> {
+    let stream = args.paths.iter().any(|path| names::is_dash(path));
+    if stream && args.paths.len() > 1 {
+        return Err(Failure::usage(
+            "\"-\" is standard input as one stream, and cannot stand beside other paths",
+        )
+        .hint("A file of that name is ./-"));
+    }
+    if stream && args.passphrase.passphrase_stdin {
+        return Err(Failure::usage(
+            "standard input cannot give both the passphrase and the stream",
+        )
+        .hint("Give the passphrase with --passphrase-file F or $DBS_PASSPHRASE."));
+    }
+    let roots = match stream {
+        true => Vec::new(),
+        false => roots(&args.paths)?,
+    };
+    let output = Output::create(&args.output, args.force)?;
+    let passphrase = Wanted::fresh(&args.passphrase).obtain()?;
+
+    let writer = codec::writer(&output, &passphrase, args, stream)?;
+    let mut done = match stream {
+        true => write_stream(writer, &output, console)?,
+        false => write_tree(writer, &roots, &args.output, &output, console)?,
+    };
+    output.sync()?;
+    verify(args, &output, &passphrase, console)?;
+    let size = output.file().metadata().map_or(0, |found| found.len());
+    let stdout = output.is_stdout();
+    output.commit()?;
+
+    if !stdout {
+        done.summary += &format!(" in {}, {}", names::path(&args.output), bytes(size));
+    }
+    console.say(&done.summary);
+    if done.unreadable > 0 {
+        return Err(Failure::new(
+            Code::System,
+            format!(
+                "{} could not be read; the backup was written without what is missing",
+                count(done.unreadable, "file or folder")
+            ),
+        )
+        .hint("The lines above name them. Back up again once they can be read."));
+    }
+    Ok(())
+}
+
+struct Done {
+    summary: String,
+    unreadable: u64,
+}
+
+fn write_stream(
+    mut writer: dbs::Writer<File>,
+    output: &Output,
+    console: &Console,
+) -> Result<Done> {
+    let bar = console.bytes("backup", None);
+    let mut input = io::stdin().lock();
+    let mut buffer = vec![0; 1 << 20];
+    let mut total = 0;
+    loop {
+        let n = match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Failure::io("reading", Path::new("standard input"), &e)),
+        };
+        writer
+            .write_all(&buffer[..n])
+            .map_err(|e| output.failure(&e))?;
+        total += n as u64;
+        bar.advance(n as u64);
+    }
+    codec::finish(writer, output)?;
+    bar.clear();
+    Ok(Done {
+        summary: format!("backed up a stream of {}", bytes(total)),
+        unreadable: 0,
+    })
+}
+
+fn write_tree(
+    writer: dbs::Writer<File>,
+    roots: &[(&Path, Vec<u8>)],
+    target: &Path,
+    output: &Output,
+    console: &Console,
+) -> Result<Done> {
+    let bar = console.bytes("backup", None);
+    let mut tree = Tree {
+        tar: TarWriter::new(writer),
+        output,
+        bar: &bar,
+        bytes: 0,
+    };
+    let mut walk = Walk::new(&mut tree, console, own_files(target, output));
+    for (path, name) in roots {
+        if !path.is_relative() || path.components().any(|part| part.as_os_str() == "..") {
+            let name = match name.is_empty() {
+                true => "its contents".into(),
+                false => names::show(name),
+            };
+            console.note(&format!("{} is stored as {name}", names::path(path)));
+        }
+        walk.path(path, name)?;
+    }
+    let found = walk.found();
+    let payload = tree.bytes;
+    let writer = tree.tar.finish().map_err(|e| output.failure(&e))?;
+    codec::finish(writer, output)?;
+    bar.clear();
+    let entries = match found.entries {
+        1 => "1 entry".into(),
+        n => format!("{n} entries"),
+    };
+    Ok(Done {
+        summary: format!("backed up {entries}, {}", bytes(payload)),
+        unreadable: found.unreadable,
+    })
+}
+
+/// The files that this backup writes, which it must not read.
+fn own_files(target: &Path, output: &Output) -> Vec<Identity> {
+    let mut own = Vec::new();
+    for found in [output.file().metadata(), target.metadata()] {
+        if let Ok(found) = found
+            && found.is_file()
+        {
+            own.push((found.dev(), found.ino()));
+        }
+    }
+    own
+}
+
+/// The tar stream and the index, side by side.
+struct Tree<'a> {
+    tar: TarWriter<dbs::Writer<File>>,
+    output: &'a Output,
+    bar: &'a Bar,
+    bytes: u64,
+}
+
+impl Sink for Tree<'_> {
+    fn member(&mut self, member: &Member, data: &mut dyn Read) -> Result<Missing> {
+        let watched = Watched(data, self.bar);
+        let written = self
+            .tar
+            .member(member, watched)
+            .map_err(|e| self.output.failure(&e))?;
+        self.bytes += member.size;
+        let entry = Entry {
+            path: member.path.clone(),
+            kind: match member.kind {
+                Kind::File => EntryKind::File,
+                Kind::Directory => EntryKind::Directory,
+                Kind::Symlink => EntryKind::Symlink,
+                Kind::HardLink => EntryKind::HardLink,
+                Kind::Other => EntryKind::Other,
+            },
+            size: member.size,
+            mtime: member.mtime.seconds,
+            mtime_nanos: member.mtime.nanoseconds,
+            mode: member.mode,
+            offset: written.offset,
+            length: written.length,
+            link: match member.kind {
+                Kind::Symlink | Kind::HardLink => Some(member.link.clone()),
+                _ => None,
+            },
+        };
+        let pushed = self.tar.output().entry(&entry);
+        pushed.map_err(|e| codec::write_failure(e, self.output))?;
+        Ok(Missing {
+            bytes: written.missing,
+            error: written.error,
+        })
+    }
+}
+
+struct Watched<'a>(&'a mut dyn Read, &'a Bar);
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read(buf)?;
+        self.1.advance(n as u64);
+        Ok(n)
+    }
+}
+
+/// Reads the file back from the disk, before it has its name.
+fn verify(
+    args: &Backup,
+    output: &Output,
+    passphrase: &Passphrase,
+    console: &Console,
+) -> Result<()> {
+    if args.verify == Verify::None {
+        return Ok(());
+    }
+    let Some(path) = output.readable() else {
+        console.note(
+            "what goes through a pipe cannot be read back here; check it where it arrives: \
+             dbs validate FILE",
+        );
+        return Ok(());
+    };
+    let passphrase = (args.verify == Verify::Full).then_some(passphrase);
+    let bad = |what: String| {
+        Failure::new(
+            Code::System,
+            format!(
+                "{}: what was read back is not what was written ({what}); the file was deleted",
+                names::path(&args.output)
+            ),
+        )
+        .hint(
+            "The disk, its cable or the memory of this machine is failing. Back up to another \
+             disk, and check this one.",
+        )
+    };
+    let found = codec::read_back(path, passphrase, args.threads, console);
+    let found = found.map_err(|failure| bad(failure.message))?;
+    if found.status() == Status::Clean {
+        Ok(())
+    } else {
+        Err(bad(report::sentence(&found)))
+    }
+}
