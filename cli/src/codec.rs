@@ -5,15 +5,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dbs::{Archive, Error, Passphrase, Payload, Report, Source, Writer, WriterOptions};
+use dbs::error::FailedBlock;
+use dbs::v3::manifest::{MEDIA_STREAM, MEDIA_TAR};
+use dbs::{Archive, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source, Writer};
 
 use crate::args::{self, Backup};
-use crate::console::Console;
-use crate::failure::{Code, Failure, Result};
+use crate::console::{Bar, Console};
+use crate::failure::{Code, Failure, Result, reason};
 use crate::names;
 use crate::output::Output;
 use crate::passphrase::Wanted;
-use crate::report::{self, Extents};
+use crate::report::{self, Extent, Extents};
+use crate::tree::header::Block;
 
 /// Begins a container in the output.
 ///
@@ -26,7 +29,7 @@ pub fn writer(
     stream: bool,
 ) -> Result<Writer<File>> {
     let file = output.file().try_clone().map_err(|e| output.failure(&e))?;
-    let mut options = WriterOptions::default();
+    let mut options = dbs::WriterOptions::default();
     options.profile = match args.profile {
         args::Profile::Standard => dbs::Profile::Standard,
         args::Profile::Coded => dbs::Profile::Coded,
@@ -39,10 +42,7 @@ pub fn writer(
     options.kdf = kdf(args.kdf);
     options.lag = args.lag;
     options.threads = args.threads;
-    options.media_type = match stream {
-        true => dbs::MEDIA_STREAM.into(),
-        false => dbs::MEDIA_TAR.into(),
-    };
+    options.media_type = if stream { MEDIA_STREAM } else { MEDIA_TAR }.into();
     let writer = match output.readable() {
         Some(_) => Writer::create(file, passphrase, options),
         None => Writer::stream(file, passphrase, options),
@@ -55,10 +55,8 @@ pub fn writer(
 /// # Errors
 /// The output cannot be written.
 pub fn finish(writer: Writer<File>, output: &Output) -> Result<()> {
-    writer
-        .finish()
-        .map(drop)
-        .map_err(|e| write_failure(e, output))
+    let done = writer.finish().map(drop);
+    done.map_err(|e| write_failure(e, output))
 }
 
 /// The costs of Argon2id.
@@ -68,6 +66,96 @@ pub fn kdf(kdf: args::Kdf) -> dbs::KdfParams {
         memory_kib: kdf.memory,
         lanes: kdf.lanes,
     }
+}
+
+/// Opens a container, and other copies of it to take good parts from.
+///
+/// # Errors
+/// It cannot be read, or is no container.
+pub fn open(path: &Path, others: &[PathBuf], threads: usize, bar: &Bar) -> Result<Archive> {
+    let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(input(path)?)];
+    for other in others {
+        sources.push(Arc::new(input(other)?));
+    }
+    open_sources(sources, threads, bar).map_err(|e| failure(e, path))
+}
+
+fn open_sources(
+    sources: Vec<Arc<dyn Source>>,
+    threads: usize,
+    bar: &Bar,
+) -> Result<Archive, Error> {
+    let bar = bar.clone();
+    let mut options = OpenOptions::default();
+    options.threads = threads;
+    options.progress = Some(Arc::new(move |done, total| bar.set(done, total)));
+    Archive::open_with(sources, options)
+}
+
+/// How often a wrong passphrase may be typed.
+const TRIES: u32 = 3;
+
+/// Opens the payload; with `salvage`, also one that has lost its manifest. A passphrase that was
+/// typed wrong may be typed again.
+///
+/// # Errors
+/// There is no passphrase, it is wrong, or the payload cannot be opened.
+pub fn unlock(
+    archive: &Archive,
+    path: &Path,
+    wanted: &Wanted<'_>,
+    salvage: bool,
+) -> Result<(Payload, Passphrase)> {
+    let open = |passphrase: &Passphrase| match salvage {
+        true => archive.unlock_for_salvage(passphrase),
+        false => archive.unlock(passphrase),
+    };
+    let given = wanted.given()?;
+    let typed = given.is_none();
+    let mut passphrase = match given {
+        Some(passphrase) => passphrase,
+        None => wanted.obtain()?,
+    };
+    for _ in 1..TRIES {
+        match open(&passphrase) {
+            Err(Error::WrongPassphrase { .. }) if typed => {
+                names::eprint_lossy("dbs: wrong passphrase, try again");
+                passphrase = wanted.obtain()?;
+            }
+            Err(e) => return Err(failure(e, path)),
+            Ok(payload) => return Ok((payload, passphrase)),
+        }
+    }
+    let payload = open(&passphrase).map_err(|e| failure(e, path))?;
+    Ok((payload, passphrase))
+}
+
+/// Whether the payload is a tar stream. One that has lost its manifest is looked at.
+pub fn holds_files(payload: &Payload) -> bool {
+    if payload.manifest().is_some() {
+        return payload.is_tar();
+    }
+    let head = payload.read_range(0..payload.len().min(512));
+    head.is_ok_and(|head| {
+        <&[u8; 512]>::try_from(&head[..]).is_ok_and(|block| Block::parse(block).is_some())
+    })
+}
+
+/// Opens a file that must be readable at any place.
+fn input(path: &Path) -> Result<File> {
+    if names::is_dash(path) {
+        let message = "a .dbs file cannot be read from standard input: all of it must be in reach";
+        return Err(Failure::usage(message).hint("Save it to a file first."));
+    }
+    let failure = |e: io::Error| Failure::io("opening", path, &e);
+    let found = path.metadata().map_err(failure)?;
+    let kind = found.file_type();
+    if found.is_dir() || !(found.is_file() || std::os::unix::fs::FileTypeExt::is_block_device(&kind))
+    {
+        let message = format!("{} is neither a file nor a disk", names::path(path));
+        return Err(Failure::new(Code::System, message).hint("Name the .dbs file itself."));
+    }
+    File::open(path).map_err(failure)
 }
 
 /// Reads a file that was just written from the disk and checks all of it.
@@ -81,14 +169,89 @@ pub fn read_back(
     console: &Console,
 ) -> Result<Report> {
     let file = File::open(path).map_err(|e| Failure::io("reading back", path, &e))?;
+    // What the system remembers of the file says nothing about the disk. Dropping it is a request;
+    // where it is not met the check is weaker, and no less right.
     #[cfg(target_os = "linux")]
-    {
-        // What the system remembers of the file says nothing about the disk. Dropping it is a
-        // request; where it is not met the check is weaker, and no less right.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    }
-    let bar = console.bytes("verify", file.metadata().ok().map(|found| found.len()));
-    let archive = open_sources(vec![Box::new(file)], threads, &bar);
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    let bar = console.blocks("verify");
+    let archive = open_sources(vec![Arc::new(file)], threads, &bar);
     let found = archive.and_then(|archive| archive.validate(passphrase));
     found.map_err(|e| failure(e, path))
+}
+
+/// The entries of the index, in the order of the payload, and the blocks of it that are lost.
+///
+/// # Errors
+/// The index cannot be read at all.
+pub fn entries(payload: &Payload, path: &Path) -> Result<(Vec<Entry>, Vec<FailedBlock>)> {
+    let mut entries = Vec::new();
+    let lost = payload.entries(|entry| {
+        entries.push(entry);
+        Ok(())
+    });
+    let lost = lost.map_err(|e| failure(e, path))?;
+    Ok((entries, lost))
+}
+
+/// Where the files of a backup are in its payload.
+pub fn extents(entries: &[Entry]) -> Extents {
+    let extent = |entry: &Entry| Extent {
+        path: entry.path.clone(),
+        payload: entry.offset..entry.offset.saturating_add(entry.length),
+    };
+    Extents::new(entries.iter().map(extent).collect())
+}
+
+/// An error of reading a container, in a user's words.
+pub fn failure(error: Error, path: &Path) -> Failure {
+    let shown = names::path(path);
+    let fail = |code, what: String| Failure::new(code, format!("{shown}: {what}"));
+    match error {
+        Error::Io(e) => fail(Code::System, format!("reading: {}", reason(&e))),
+        Error::NotDbs(_) => fail(Code::Format, error.to_string()).hint(format!(
+            "If it should be a backup, take another copy of it, or merge what is left of several: \
+             dbs repair {shown} --with OTHER -o NEW"
+        )),
+        Error::Unsupported(_) => fail(Code::Format, error.to_string()).hint(
+            "A newer dbs may read it: cargo install dbs-cli. Otherwise take another copy of the \
+             backup.",
+        ),
+        Error::Damaged(ref damage) => {
+            let lines = report::failed_lines(&damage.blocks, &Extents::unknown());
+            let mut failure = fail(Code::Lost, error.to_string()).hint(lost_hint(path));
+            failure.details = lines;
+            failure
+        }
+        Error::WrongPassphrase { .. } => fail(Code::Passphrase, error.to_string())
+            .hint(format!("Try another one. What needs none: dbs info {shown}")),
+        Error::Authentication(_) => fail(Code::Altered, error.to_string()).hint(
+            "This is not decay: somebody altered the file. Take a copy that nobody else could \
+             write to.",
+        ),
+        Error::Limit { .. } => fail(Code::System, error.to_string()).hint(
+            "No honest backup asks for that much. If this one does, the limits can be raised in \
+             the library (dbs::Limits).",
+        ),
+        Error::Misuse(what) => fail(Code::Usage, what),
+        other => fail(Code::System, other.to_string()),
+    }
+}
+
+/// What to do about damage beyond repair.
+pub fn lost_hint(path: &Path) -> String {
+    let shown = names::path(path);
+    format!(
+        "Another copy of this backup, damaged or not, may have the rest: \
+         dbs repair {shown} --with OTHER -o NEW\n\
+         What is left comes back with: dbs restore {shown} --salvage -C DIR"
+    )
+}
+
+/// An error of writing a container.
+pub fn write_failure(error: Error, output: &Output) -> Failure {
+    match error {
+        Error::Io(e) => output.failure(&e),
+        Error::Misuse(what) => Failure::usage(what),
+        other => Failure::new(Code::System, other.to_string()),
+    }
 }

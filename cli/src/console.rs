@@ -72,6 +72,15 @@ impl Console {
         bar.enable_steady_tick(Duration::from_millis(200));
         Bar(bar)
     }
+
+    /// A bar of blocks, whose total comes with the first of them.
+    pub fn blocks(&self, what: &'static str) -> Bar {
+        let bar = ProgressBar::no_length()
+            .with_style(style("{msg:>10} [{wide_bar:.cyan}] {percent}% {eta}"))
+            .with_message(what);
+        // Not drawn before the first block: a passphrase may have to be asked for until then.
+        Bar(self.bars.add(bar))
+    }
 }
 
 /// A progress bar, cleared when dropped.

@@ -1,6 +1,8 @@
 //! The command `dbs`.
 
 mod args;
+mod codec;
+mod commands;
 mod console;
 mod failure;
 mod names;
@@ -11,4 +13,41 @@ mod signals;
 mod survival;
 mod tree;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::console::Console;
+use crate::failure::Code;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let console = Console::new(cli.quiet);
+    if let Err(error) = signals::watch() {
+        console.note(&format!("signals cannot be watched: {error}"));
+    }
+    raise_handle_limit();
+    let done = match &cli.command {
+        Command::Backup(args) => commands::backup::run(args, &console),
+        Command::List(args) => commands::list::run(args, &console),
+        _ => Ok(Code::Done),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code as u8),
+        Err(failure) => {
+            signals::yield_to_handler();
+            failure.print();
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+/// Deep trees are walked with a handle for each level.
+fn raise_handle_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    // The system may have no bound at all, which is more than it can give.
+    limit.current = Some(limit.maximum.unwrap_or(u64::MAX).min(1 << 16));
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -23,7 +23,7 @@ use crate::tree::write::Writer as TarWriter;
 ///
 /// # Errors
 /// See [`Code`].
-pub fn run(args: &Backup, console: &Console) -> Result<()> {
+pub fn run(args: &Backup, console: &Console) -> Result<Code> {
     let stream = args.paths.iter().any(|path| names::is_dash(path));
     if stream && args.paths.len() > 1 {
         return Err(Failure::usage(
@@ -61,7 +61,7 @@ pub fn run(args: &Backup, console: &Console) -> Result<()> {
     console.say(&done.summary);
     if done.unreadable > 0 {
         return Err(Failure::new(
-            Code::System,
+            Code::Lost,
             format!(
                 "{} could not be read; the backup was written without what is missing",
                 count(done.unreadable, "file or folder")
@@ -69,7 +69,7 @@ pub fn run(args: &Backup, console: &Console) -> Result<()> {
         )
         .hint("The lines above name them. Back up again once they can be read."));
     }
-    Ok(())
+    Ok(Code::Done)
 }
 
 struct Done {

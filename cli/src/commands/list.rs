@@ -4,24 +4,37 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
 use dbs::{Entry, EntryKind};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::args::List;
 use crate::codec;
-use crate::console::Console;
-use crate::failure::{Failure, Result};
+use crate::console::{Console, bytes, count};
+use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::passphrase::Wanted;
+use crate::tree::member::Time;
+use crate::tree::pax;
 
 /// Runs the command.
 ///
 /// # Errors
 /// See [`crate::failure::Code`].
-pub fn run(args: &List, console: &Console) -> Result<()> {
-    let archive = codec::open(&args.file, &[], 0, console)?;
-    let payload = codec::unlock(&archive, &args.file, &Wanted::existing(&args.passphrase))?;
-    codec::must_hold_files(&payload, &args.file)?;
-    let entries = codec::entries(&payload, &args.file)?;
+pub fn run(args: &List, console: &Console) -> Result<Code> {
+    let bar = console.blocks("list");
+    let archive = codec::open(&args.file, &[], 0, &bar)?;
+    let wanted = Wanted::existing(&args.passphrase);
+    let (payload, _) = codec::unlock(&archive, &args.file, &wanted, false)?;
+    if !codec::holds_files(&payload) {
+        let message = format!(
+            "{} holds one stream of {}, and no files",
+            names::path(&args.file),
+            bytes(payload.len())
+        );
+        let hint = format!("Restore it with: dbs restore {} -o OUT", names::path(&args.file));
+        return Err(Failure::usage(message).hint(hint));
+    }
+    let (entries, lost) = codec::entries(&payload, &args.file)?;
+    bar.clear();
 
     let mut out = BufWriter::new(io::stdout().lock());
     let written = match args.json {
@@ -32,7 +45,16 @@ pub fn run(args: &List, console: &Console) -> Result<()> {
     };
     written
         .and_then(|()| out.flush())
-        .map_err(|e| Failure::stdout(&e))
+        .map_err(|e| Failure::stdout(&e))?;
+    if lost.is_empty() {
+        return Ok(Code::Done);
+    }
+    let message = format!(
+        "{}: {} of the index are lost; the list is not complete",
+        names::path(&args.file),
+        count(lost.len() as u64, "block")
+    );
+    Err(Failure::new(Code::Lost, message).hint(codec::lost_hint(&args.file)))
 }
 
 /// An array with one entry a line, so that a long list needs no memory.
@@ -50,11 +72,16 @@ fn json(entry: &Entry) -> Map<String, Value> {
     names::json(&mut object, "path", &entry.path);
     object.insert("type".into(), kind(entry.kind).into());
     object.insert("size".into(), entry.size.into());
-    object.insert("mode".into(), format!("{:04o}", entry.mode).into());
-    object.insert("mtime".into(), entry.mtime.into());
-    object.insert("mtime_nanoseconds".into(), entry.mtime_nanos.into());
+    object.insert("mode".into(), entry.mode.into());
+    let mtime = pax::write_time(Time {
+        seconds: entry.mtime,
+        nanoseconds: entry.mtime_nanos,
+    });
+    // All digits of it: a float would lose the nanoseconds.
+    let mtime = mtime.parse::<Number>().map_or(Value::Null, Value::Number);
+    object.insert("mtime".into(), mtime);
     if let Some(link) = &entry.link {
-        names::json(&mut object, "link", link);
+        names::json(&mut object, "target", link);
     }
     object
 }

@@ -1,3 +1,4 @@
 //! The subcommands, one room each.
 
 pub mod backup;
+pub mod list;
