@@ -150,7 +150,8 @@ fn input(path: &Path) -> Result<File> {
     let failure = |e: io::Error| Failure::io("opening", path, &e);
     let found = path.metadata().map_err(failure)?;
     let kind = found.file_type();
-    if found.is_dir() || !(found.is_file() || std::os::unix::fs::FileTypeExt::is_block_device(&kind))
+    if found.is_dir()
+        || !(found.is_file() || std::os::unix::fs::FileTypeExt::is_block_device(&kind))
     {
         let message = format!("{} is neither a file nor a disk", names::path(path));
         return Err(Failure::new(Code::System, message).hint("Name the .dbs file itself."));
@@ -222,8 +223,9 @@ pub fn failure(error: Error, path: &Path) -> Failure {
             failure.details = lines;
             failure
         }
-        Error::WrongPassphrase { .. } => fail(Code::Passphrase, error.to_string())
-            .hint(format!("Try another one. What needs none: dbs info {shown}")),
+        Error::WrongPassphrase { .. } => fail(Code::Passphrase, error.to_string()).hint(format!(
+            "Try another one. What needs none: dbs info {shown}"
+        )),
         Error::Authentication(_) => fail(Code::Altered, error.to_string()).hint(
             "This is not decay: somebody altered the file. Take a copy that nobody else could \
              write to.",
@@ -254,4 +256,11 @@ pub fn write_failure(error: Error, output: &Output) -> Failure {
         Error::Misuse(what) => Failure::usage(what),
         other => Failure::new(Code::System, other.to_string()),
     }
+}
+
+/// Gives a report of part of a container the totals of the whole.
+pub fn fill_totals(report: &mut Report, archive: &Archive) {
+    let order = &archive.container().structure().order;
+    report.blocks = order.blocks();
+    report.sectors = order.sectors();
 }

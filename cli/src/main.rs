@@ -12,6 +12,7 @@ mod report;
 mod signals;
 mod survival;
 mod tree;
+mod window;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     raise_handle_limit();
     let done = match &cli.command {
         Command::Backup(args) => commands::backup::run(args, &console),
+        Command::Restore(args) => commands::restore::run(args, &console),
         Command::List(args) => commands::list::run(args, &console),
         _ => Ok(Code::Done),
     };

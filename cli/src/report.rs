@@ -1,5 +1,6 @@
 //! What was found, for people and for programs.
 
+use std::io::{self, Write};
 use std::ops::Range;
 
 use dbs::error::FailedBlock;
@@ -7,6 +8,7 @@ use dbs::{Report, Status};
 use serde_json::{Map, Value, json};
 
 use crate::console::count;
+use crate::failure::{Failure, Result};
 use crate::names;
 
 /// More lines than this are cut for people; JSON has all of them.
@@ -69,6 +71,19 @@ pub fn json(report: &Report, extents: &Extents) -> Map<String, Value> {
     object
 }
 
+/// Prints a JSON object to standard output or, where that carries the payload, to standard error.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print_json(object: Map<String, Value>, to_stderr: bool) -> Result<()> {
+    let text = Value::Object(object).to_string();
+    if to_stderr {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+        return Ok(());
+    }
+    writeln!(io::stdout().lock(), "{text}").map_err(|e| Failure::stdout(&e))
+}
+
 fn failed_json(block: &FailedBlock, extents: &Extents) -> Value {
     let mut object = Map::new();
     object.insert("block".into(), block.block.into());
@@ -76,9 +91,10 @@ fn failed_json(block: &FailedBlock, extents: &Extents) -> Value {
     let range = block.payload.as_ref();
     object.insert(
         "payload".into(),
-        range.map_or(Value::Null, |range| {
-            json!({"start": range.start, "end": range.end})
-        }),
+        range.map_or(
+            Value::Null,
+            |range| json!({"start": range.start, "end": range.end}),
+        ),
     );
     let files = extents.touched(block).map(|touched| {
         touched

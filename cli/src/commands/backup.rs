@@ -56,7 +56,7 @@ pub fn run(args: &Backup, console: &Console) -> Result<Code> {
     output.commit()?;
 
     if !stdout {
-        done.summary += &format!(" in {}, {}", names::path(&args.output), bytes(size));
+        done.summary += &format!(" into {}, {}", names::path(&args.output), bytes(size));
     }
     console.say(&done.summary);
     if done.unreadable > 0 {
@@ -77,11 +77,7 @@ struct Done {
     unreadable: u64,
 }
 
-fn write_stream(
-    mut writer: dbs::Writer<File>,
-    output: &Output,
-    console: &Console,
-) -> Result<Done> {
+fn write_stream(mut writer: dbs::Writer<File>, output: &Output, console: &Console) -> Result<Done> {
     let bar = console.bytes("backup", None);
     let mut input = io::stdin().lock();
     let mut buffer = vec![0; 1 << 20];

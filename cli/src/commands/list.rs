@@ -30,7 +30,10 @@ pub fn run(args: &List, console: &Console) -> Result<Code> {
             names::path(&args.file),
             bytes(payload.len())
         );
-        let hint = format!("Restore it with: dbs restore {} -o OUT", names::path(&args.file));
+        let hint = format!(
+            "Restore it with: dbs restore {} -o OUT",
+            names::path(&args.file)
+        );
         return Err(Failure::usage(message).hint(hint));
     }
     let (entries, lost) = codec::entries(&payload, &args.file)?;

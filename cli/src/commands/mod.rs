@@ -2,3 +2,5 @@
 
 pub mod backup;
 pub mod list;
+pub mod restore;
+pub mod tree;

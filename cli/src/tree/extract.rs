@@ -152,6 +152,25 @@ impl Extractor {
         }
     }
 
+    /// Gives the file that was made last another name in its folder.
+    ///
+    /// # Errors
+    /// The name is taken, or what the operating system says.
+    pub fn rename_last(&self, from: &[u8], to: &[u8]) -> Result<(), Problem> {
+        let (from, to) = (last_part(from)?, last_part(to)?);
+        if sys::statat(self.parent(), to, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Err(Problem::Refused("its name is taken"));
+        }
+        Ok(sys::renameat(self.parent(), from, self.parent(), to)?)
+    }
+
+    /// Removes the file that was made last.
+    pub fn remove_last(&self, name: &[u8]) {
+        if let Ok(name) = last_part(name) {
+            let _ = sys::unlinkat(self.parent(), name, AtFlags::empty());
+        }
+    }
+
     fn file(
         &mut self,
         name: &OsStr,
@@ -298,6 +317,12 @@ pub fn open_folder(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Prob
         Err(Errno::NOENT) => Err(Problem::Refused("its name leads through nothing")),
         Err(e) => Err(e.into()),
     }
+}
+
+fn last_part(name: &[u8]) -> Result<&OsStr, Problem> {
+    let parts = path::parts(name).unwrap_or_default();
+    let last = parts.last().copied();
+    last.ok_or(Problem::Refused("it has no name"))
 }
 
 /// Removes what has the name already, unless that is a folder.

@@ -82,23 +82,21 @@ impl Stage {
         self.root.try_clone().map_err(|e| self.failure(&e))
     }
 
-    /// Says which of these names exist already and would be replaced: looked at before any work.
+    /// Refuses a name that exists already: asked before any work.
     ///
     /// # Errors
-    /// One of them does.
-    pub fn check<'n>(&self, leaves: impl Iterator<Item = &'n [u8]>) -> Result<()> {
-        for name in leaves {
-            let name = path::tidy(name);
-            let Ok(as_name) = CString::new(name.clone()) else {
-                continue;
-            };
-            if !name.is_empty()
-                && sys::statat(&self.target, &*as_name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    /// Something has it.
+    pub fn check(&self, name: &[u8]) -> Result<()> {
+        let name = path::tidy(name);
+        match CString::new(name.clone()) {
+            Ok(as_name)
+                if !name.is_empty()
+                    && sys::statat(&self.target, &*as_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() =>
             {
-                return Err(self.exists(&name));
+                Err(self.exists(&name))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Moves everything from the stage into the folder and gives the folders their metadata.

@@ -27,6 +27,21 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// The stream itself, just behind what was read of it.
+    pub fn input(&self) -> &R {
+        &self.input
+    }
+
+    /// Gives the stream back.
+    pub fn into_input(self) -> R {
+        self.input
+    }
+
+    /// How many bytes of the present member are still to come, without padding.
+    pub fn remaining(&self) -> u64 {
+        self.left
+    }
+
     /// Passes over the rest of the present member and reads the next one's headers; none at the end.
     ///
     /// # Errors

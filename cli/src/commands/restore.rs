@@ -1,0 +1,232 @@
+//! `dbs restore`: the stream to a file, or the tree to a folder.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use dbs::{Archive, Entry, Error, Passphrase, Payload, Report, Status};
+use serde_json::{Map, Value};
+
+use super::tree::{self, Missing};
+use crate::args::Restore;
+use crate::codec;
+use crate::console::{Console, bytes, count};
+use crate::failure::{Code, Failure, Result};
+use crate::names;
+use crate::output::Output;
+use crate::passphrase::Wanted;
+use crate::report::{self, Extents};
+
+/// What a restore found, beside the report of the library.
+#[derive(Debug)]
+pub struct Restored {
+    /// Of the container.
+    pub report: Report,
+    /// What did not come back, in salvage.
+    pub missing: Vec<Missing>,
+    /// What was restored, in words.
+    pub summary: String,
+    /// Members that were refused, or of a kind that is not restored.
+    pub refused: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`Code`].
+pub fn run(args: &Restore, console: &Console) -> Result<Code> {
+    let bar = console.blocks("restore");
+    let archive = codec::open(&args.file, &[], args.threads, &bar)?;
+    // The target is looked at before the passphrase is asked for.
+    let output = match &args.output {
+        Some(path) => Some(Output::create(path, args.force)?),
+        None => None,
+    };
+    let wanted = Wanted::existing(&args.passphrase);
+    let (payload, passphrase) = codec::unlock(&archive, &args.file, &wanted, args.salvage)?;
+    let to_stdout = output.as_ref().is_some_and(Output::is_stdout);
+    let done = match (output, &args.directory) {
+        (Some(output), _) => stream(args, &payload, output),
+        (None, Some(directory)) => {
+            if !codec::holds_files(&payload) {
+                return Err(not_files(&args.file, &payload));
+            }
+            tree::restore(args, directory, &payload, console)
+        }
+        // The command line has one of the two.
+        (None, None) => Err(Failure::usage("give -C DIR or -o FILE")),
+    };
+    bar.clear();
+    let mut restored = match done {
+        Ok(restored) => restored,
+        Err(failure) if failure.code == Code::Lost && failure.details.is_empty() => {
+            return Err(beyond_repair(
+                args,
+                &archive,
+                &payload,
+                &passphrase,
+                failure,
+            ));
+        }
+        Err(failure) => return Err(failure),
+    };
+    codec::fill_totals(&mut restored.report, &archive);
+    conclude(args, &payload, &restored, to_stdout, console)
+}
+
+fn not_files(file: &Path, payload: &Payload) -> Failure {
+    let shown = names::path(file);
+    Failure::usage(format!(
+        "{shown} holds one stream of {}, and no files",
+        bytes(payload.len())
+    ))
+    .hint(format!("Restore it with: dbs restore {shown} -o OUT"))
+}
+
+/// Restores the payload as the stream that it is.
+fn stream(args: &Restore, payload: &Payload, output: Output) -> Result<Restored> {
+    let mut target = Target {
+        file: output.file(),
+        error: None,
+    };
+    let done = match args.salvage {
+        true => payload.salvage_to(&mut target),
+        false => payload.copy_to(&mut target),
+    };
+    if let Some(error) = target.error {
+        return Err(output.failure(&error));
+    }
+    let report = done.map_err(|e| failure(e, &args.file))?;
+    output.commit()?;
+    let missing = report.failed_blocks.iter();
+    let missing = missing.filter_map(|block| block.payload.clone());
+    Ok(Restored {
+        missing: missing.map(Missing::of_stream).collect(),
+        summary: format!("restored {}", bytes(payload.len())),
+        report,
+        refused: 0,
+    })
+}
+
+/// Remembers its own errors, to tell them from those of the source.
+struct Target<'a> {
+    file: &'a std::fs::File,
+    error: Option<io::Error>,
+}
+
+impl Write for Target<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self.file.write(buf) {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => {
+                let told = io::Error::from(e.kind());
+                self.error = Some(e);
+                Err(told)
+            }
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error of reading the payload; the lines about damage come later, when all of it is known.
+pub fn failure(error: Error, file: &Path) -> Failure {
+    let mut failure = codec::failure(error, file);
+    failure.details.clear();
+    failure
+}
+
+/// Reads on to the end, to name all that is lost and not only what was met first.
+fn beyond_repair(
+    args: &Restore,
+    archive: &Archive,
+    payload: &Payload,
+    passphrase: &Passphrase,
+    mut failure: Failure,
+) -> Failure {
+    let (entries, _) = codec::entries(payload, &args.file).unwrap_or_default();
+    let extents = codec::extents(&entries);
+    if let Ok(report) = archive.validate(Some(passphrase))
+        && report.status() == Status::Unrecoverable
+    {
+        let shown = names::path(&args.file);
+        failure.message = format!(
+            "{shown}: {}; nothing was restored",
+            report::sentence(&report)
+        );
+        failure.details = report::failed_lines(&report.failed_blocks, &extents);
+        if args.json {
+            let to_stdout = args.output.as_deref().is_some_and(names::is_dash);
+            // The failure that is under way counts for more than one of telling about it.
+            let _ = report::print_json(report::json(&report, &extents), to_stdout);
+        }
+    }
+    failure.hint = Some(codec::lost_hint(&args.file));
+    failure
+}
+
+/// Says how it went.
+fn conclude(
+    args: &Restore,
+    payload: &Payload,
+    restored: &Restored,
+    to_stdout: bool,
+    console: &Console,
+) -> Result<Code> {
+    let report = &restored.report;
+    let entries: Vec<Entry> = match report.failed_blocks.is_empty() {
+        true => Vec::new(),
+        false => codec::entries(payload, &args.file)?.0,
+    };
+    let extents = match entries.is_empty() && !report.failed_blocks.is_empty() {
+        true => Extents::unknown(),
+        false => codec::extents(&entries),
+    };
+    if args.json {
+        let mut object = report::json(report, &extents);
+        let missing: Vec<Value> = restored.missing.iter().map(Missing::json).collect();
+        object.insert("missing".into(), missing.into());
+        report::print_json(object, to_stdout)?;
+    }
+    console.say(&restored.summary);
+    for note in &report.notes {
+        console.note(note);
+    }
+    let shown = names::path(&args.file);
+    if restored.missing.is_empty() && report.failed_blocks.is_empty() {
+        if report.status() != Status::Clean {
+            console.note(&report::healed(report));
+            console.say(&format!("Write the healed file: dbs repair {shown} -o NEW"));
+        }
+        if restored.refused > 0 {
+            return Err(Failure::new(
+                Code::Lost,
+                format!(
+                    "{} refused, named above; everything else was restored",
+                    count(restored.refused, "member")
+                ),
+            )
+            .hint(format!(
+                "To see them as they are: dbs restore {shown} -o OUT.tar"
+            )));
+        }
+        return Ok(Code::Done);
+    }
+    let mut failure = Failure::new(
+        Code::Lost,
+        format!(
+            "{shown}: {} lost; everything else was restored",
+            count(report.failed_blocks.len() as u64, "block")
+        ),
+    );
+    failure.details = restored.missing.iter().map(Missing::line).collect();
+    report::shorten(&mut failure.details);
+    Err(failure.hint(format!(
+        "Another copy of this backup, damaged or not, may have the rest: \
+         dbs repair {shown} --with OTHER -o NEW"
+    )))
+}
+
+/// For the JSON of commands that have more to say.
+pub type Object = Map<String, Value>;
