@@ -65,6 +65,39 @@ def validate(source: Any, passphrase: str | bytes | None = None) -> Any:
     return open_archive(source).validate(passphrase)
 
 
+class _Ranges(io.RawIOBase):
+    """A payload as a file that can seek."""
+
+    def __init__(self, payload: Any) -> None:
+        self._payload = payload
+        self._length = len(payload)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._payload.read_at(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def seekable(payload: Any) -> io.BufferedReader:
+    return io.BufferedReader(_Ranges(payload), 1 << 20)
+
+
 def size_of(file: Any) -> int:
     position = file.tell()
     end = file.seek(0, io.SEEK_END)

@@ -40,6 +40,11 @@ _AS_IS = {
 }
 
 
+def database_says(error: BaseException) -> str:
+    """The database's message on one line."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
 class NaturalLookup:
     """Finds rows by natural key; content types and permissions that are not there are made."""
 
@@ -201,7 +206,7 @@ class RowLoader:
             except DatabaseError as inner:
                 raise RestoreError(
                     f"{self.model._meta.label} with pk {row['pk']!r} cannot be restored: "
-                    f"{str(inner).strip()}. If it collides with a row that is not in the backup, "
+                    f"{database_says(inner)}. If it collides with a row that is not in the backup, "
                     "restore with --flush (flush=True), which replaces the rows."
                 ) from inner
         # Row by row everything went in: the chunk was too much for the database in one piece.
@@ -237,7 +242,7 @@ class RowLoader:
             except DatabaseError as error:
                 raise RestoreError(
                     f"{self.model._meta.label} with pk {row['pk']!r} cannot be restored: "
-                    f"{str(error).strip()}."
+                    f"{database_says(error)}."
                 ) from error
 
     def _python_key(self, row: dict[str, Any]) -> tuple[Any, ...]:

@@ -18,10 +18,11 @@ from .backup import applied_migrations
 from .discovery import plan_model
 from .events import End, Event, File, Meta, Rows, tar_events
 from .exceptions import RestoreError
-from .load import NaturalLookup, RowLoader
+from .load import NaturalLookup, RowLoader, database_says
 from .placing import Placer
 from .registry import BackupRegistry, backup_registry
 from .reports import ModelResult, RestoreReport
+from .tarstream import pieces
 
 
 class _RollBack(Exception):
@@ -75,18 +76,29 @@ def restore_backup(
         report=report,
         progress=progress or (lambda *args: None),
     )
-    job.run(payload_events(payload))
+    job.run(payload_events(payload, partial=models is not None or only_files is not None))
     report.container = payload.report()
     return report
 
 
-def payload_events(payload: Any) -> Iterator[Event]:
-    """The events of an unlocked payload of any version and format."""
-    stream = payload.reader()
+def payload_events(payload: Any, partial: bool = False) -> Iterator[Event]:
+    """The events of an unlocked payload of any version and format.
+
+    With `partial` what nobody reads is skipped over where that is possible.
+    """
     head = payload.read_at(0, 8)
     if head in legacy.MAGICS:
-        return legacy.events(stream)
-    return tar_events(stream, seekable=payload.seekable)
+        return legacy.events(payload.reader())
+    if partial and payload.seekable:
+        return tar_events(container.seekable(payload), seekable=True)
+    return _to_the_end(payload.reader())
+
+
+def _to_the_end(stream: Any) -> Iterator[Event]:
+    yield from tar_events(stream, seekable=False)
+    # Only at its end does the stream say what it had to heal.
+    for _ in pieces(stream):
+        pass
 
 
 def _labels(chosen: Any) -> set[str] | None:
@@ -251,7 +263,7 @@ class _Restore:
             return models.QuerySet(model=model, using=self.using).count()
         except DatabaseError as error:
             raise RestoreError(
-                f"The table of {model._meta.label} cannot be read: {str(error).strip()}. Run "
+                f"The table of {model._meta.label} cannot be read: {database_says(error)}. Run "
                 "`manage.py migrate` first."
             ) from error
 
@@ -376,7 +388,7 @@ class _Restore:
                 self.connection.check_constraints(table_names=sorted(set(tables)))
         except IntegrityError as error:
             raise RestoreError(
-                f"The rows do not fit together: {str(error).strip()}. Nothing was changed. "
+                f"The rows do not fit together: {database_says(error)}. Nothing was changed. "
                 "If only some models were chosen, choose those they refer to as well."
             ) from error
 

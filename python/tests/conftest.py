@@ -34,8 +34,9 @@ def clean_files(settings):
         path = os.path.join(settings.BASE, name)
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path)
-    memory = storages["memory"]
-    memory.__dict__.pop("_root", None)
+    from django.core.files.storage.memory import InMemoryDirNode
+
+    storages["memory"]._root = InMemoryDirNode()
     yield
     backup_registry.clear()
 

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Builds the native module and puts it beside the package, for work on the tree itself.
+set -euo pipefail
+cd "$(dirname "$0")"
+cargo build --release --features extension-module
+cp target/release/lib_native.so dbs/_native.abi3.so
