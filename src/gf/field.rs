@@ -85,11 +85,19 @@ pub fn exp(n: usize) -> u8 {
 }
 
 /// a·2, in constant code.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code)
+)]
 const fn double(a: u8) -> u8 {
     (a << 1) ^ if a & 0x80 != 0 { POLYNOMIAL as u8 } else { 0 }
 }
 
 /// `NIBBLES[c]`: the products of c with 0..=15, then with 0, 16, .. 240. Two look-ups multiply a byte by c.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code)
+)]
 pub(super) static NIBBLES: [[u8; 32]; 256] = {
     let mut table = [[0; 32]; 256];
     let mut c = 0;

@@ -2,6 +2,7 @@
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::arch;
+use super::matrix::Matrix;
 use super::portable;
 
 /// A set of machine instructions for which there is a kernel.
@@ -95,7 +96,7 @@ impl Kernel {
     /// `outputs[r]` = sum over c of `coefficients[c * stride + first + r] * inputs[c]`, overwriting.
     ///
     /// # Panics
-    /// If the rows are not all of one length, or the coefficients too few. The kernels rely on it.
+    /// If the rows are not all of one length, or the coefficients too few.
     pub(crate) fn apply(
         self,
         coefficients: &[u8],
@@ -104,9 +105,37 @@ impl Kernel {
         inputs: &[&[u8]],
         outputs: &mut [&mut [u8]],
     ) {
-        let Some(length) = outputs.first().map(|row| row.len()) else {
+        let last = first.checked_add(outputs.len());
+        assert!(
+            last.is_some_and(|last| last <= stride),
+            "at most as many outputs as rows"
+        );
+        self.run(
+            Matrix::<1>::new(coefficients, stride).from_row(first),
+            inputs,
+            outputs,
+        );
+    }
+
+    /// `outputs[r]` = sum over c of `words[255 * r + c] * inputs[c]`, overwriting: the bytes of code
+    /// words are the factors, and there is an output for each word.
+    ///
+    /// # Panics
+    /// If the rows are not all of one length, or `words` is too short.
+    pub(crate) fn apply_words(self, words: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
+        self.run(Matrix::<255>::new(words, 1), inputs, outputs);
+    }
+
+    fn run<const ROW: usize>(
+        self,
+        matrix: Matrix<'_, ROW>,
+        inputs: &[&[u8]],
+        outputs: &mut [&mut [u8]],
+    ) {
+        let length = outputs.first().map_or(0, |row| row.len());
+        if length == 0 && outputs.iter().all(|row| row.is_empty()) {
             return;
-        };
+        }
         assert!(
             inputs.iter().all(|row| row.len() == length),
             "inputs and outputs of one length"
@@ -115,44 +144,25 @@ impl Kernel {
             outputs.iter().all(|row| row.len() == length),
             "outputs of one length"
         );
-        let last = first.checked_add(outputs.len());
         assert!(
-            last.is_some_and(|last| last <= stride),
-            "at most as many outputs as the matrix has rows"
+            matrix.has(outputs.len(), inputs.len()),
+            "at most as many inputs as columns"
         );
-        let needed = inputs.len().checked_mul(stride);
-        assert!(
-            needed.is_some_and(|needed| needed <= coefficients.len()),
-            "at most as many inputs as the matrix has columns"
-        );
-        if length == 0 {
-            return;
-        }
         // SAFETY: a kernel exists only where its instructions were detected, and what is asked of the
         // shapes was asserted just now.
         #[allow(unsafe_code)]
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Level::Ssse3 => unsafe {
-                arch::ssse3::two::apply(coefficients, stride, first, inputs, outputs)
-            },
+            Level::Ssse3 => unsafe { arch::ssse3::two::apply(matrix, inputs, outputs) },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe {
-                arch::avx2::two::apply(coefficients, stride, first, inputs, outputs)
-            },
+            Level::Avx2 => unsafe { arch::avx2::two::apply(matrix, inputs, outputs) },
             #[cfg(target_arch = "x86_64")]
-            Level::Gfni256 => unsafe {
-                arch::gfni256::two::apply(coefficients, stride, first, inputs, outputs)
-            },
+            Level::Gfni256 => unsafe { arch::gfni256::two::apply(matrix, inputs, outputs) },
             #[cfg(target_arch = "x86_64")]
-            Level::Gfni512 => unsafe {
-                arch::gfni512::two::apply(coefficients, stride, first, inputs, outputs)
-            },
+            Level::Gfni512 => unsafe { arch::gfni512::two::apply(matrix, inputs, outputs) },
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => unsafe {
-                arch::neon::two::apply(coefficients, stride, first, inputs, outputs)
-            },
-            _ => portable::apply(coefficients, stride, first, inputs, outputs),
+            Level::Neon => unsafe { arch::neon::two::apply(matrix, inputs, outputs) },
+            _ => portable::apply(matrix, inputs, outputs),
         }
     }
 }

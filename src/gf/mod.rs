@@ -9,6 +9,7 @@ mod arch;
 pub mod field;
 mod kernel;
 mod linear;
+mod matrix;
 mod portable;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! vectors the target has as its baseline.
 
 use super::field::{POLYNOMIAL, mul};
+use super::matrix::Matrix;
 
 /// Bytes of a row that are worked on at a time, in words of eight.
 const WORDS: usize = 8;
@@ -14,24 +15,18 @@ const ROWS: usize = 16;
 
 type Strip = [u64; WORDS];
 
-pub(super) fn apply(
-    coefficients: &[u8],
-    stride: usize,
-    first: usize,
+pub(super) fn apply<const ROW: usize>(
+    matrix: Matrix<'_, ROW>,
     inputs: &[&[u8]],
     outputs: &mut [&mut [u8]],
 ) {
-    let mut first = first;
-    for group in outputs.chunks_mut(ROWS) {
-        apply_group(coefficients, stride, first, inputs, group);
-        first += group.len();
+    for (number, group) in outputs.chunks_mut(ROWS).enumerate() {
+        apply_group(matrix.from_row(number * ROWS), inputs, group);
     }
 }
 
-fn apply_group(
-    coefficients: &[u8],
-    stride: usize,
-    first: usize,
+fn apply_group<const ROW: usize>(
+    matrix: Matrix<'_, ROW>,
     inputs: &[&[u8]],
     outputs: &mut [&mut [u8]],
 ) {
@@ -39,9 +34,10 @@ fn apply_group(
     let whole = length - length % STRIP;
     for at in (0..whole).step_by(STRIP) {
         let mut sums = [[0; WORDS]; ROWS];
-        for (input, column) in inputs.iter().zip(coefficients.chunks_exact(stride)) {
+        for (input, column) in inputs.iter().zip(matrix.columns()) {
             let doublings = doublings(load(&input[at..at + STRIP]));
-            for (sum, &coefficient) in sums.iter_mut().zip(&column[first..first + outputs.len()]) {
+            let coefficients = column.iter().step_by(ROW);
+            for (sum, &coefficient) in sums.iter_mut().zip(coefficients).take(outputs.len()) {
                 let mut bits = coefficient;
                 while bits != 0 {
                     let doubled = &doublings[bits.trailing_zeros() as usize];
@@ -56,7 +52,7 @@ fn apply_group(
             }
         }
     }
-    bytes_from(coefficients, stride, first, inputs, outputs, whole);
+    bytes_from(matrix, inputs, outputs, whole);
 }
 
 /// Byte by byte: for rows that fill no vector.
@@ -64,33 +60,27 @@ fn apply_group(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code)
 )]
-pub(super) fn bytes(
-    coefficients: &[u8],
-    stride: usize,
-    first: usize,
+pub(super) fn bytes<const ROW: usize>(
+    matrix: Matrix<'_, ROW>,
     inputs: &[&[u8]],
     outputs: &mut [&mut [u8]],
 ) {
-    bytes_from(coefficients, stride, first, inputs, outputs, 0);
+    bytes_from(matrix, inputs, outputs, 0);
 }
 
 /// The bytes of the rows from `from` on.
-fn bytes_from(
-    coefficients: &[u8],
-    stride: usize,
-    first: usize,
+fn bytes_from<const ROW: usize>(
+    matrix: Matrix<'_, ROW>,
     inputs: &[&[u8]],
     outputs: &mut [&mut [u8]],
     from: usize,
 ) {
     for (r, output) in outputs.iter_mut().enumerate() {
         for (at, byte) in output.iter_mut().enumerate().skip(from) {
-            *byte = inputs
-                .iter()
-                .zip(coefficients.chunks_exact(stride))
-                .fold(0, |sum, (input, column)| {
-                    sum ^ mul(column[first + r], input[at])
-                });
+            let columns = inputs.iter().zip(matrix.columns());
+            *byte = columns.fold(0, |sum, (input, column)| {
+                sum ^ mul(column[r * ROW], input[at])
+            });
         }
     }
 }

@@ -158,3 +158,50 @@ fn part_of_the_rows_and_columns() {
         }
     }
 }
+
+#[test]
+fn words_are_rows_of_factors() {
+    let words = painted(5, 19 * 255 - 3);
+    for kernel in Kernel::available() {
+        for length in [1, 16, 32, 48, 64, 128, 256] {
+            let rows: Vec<Vec<u8>> = (0..252).map(|c| painted(c, length)).collect();
+            let inputs: Vec<&[u8]> = rows.iter().map(|row| &row[..]).collect();
+            for count in [1, 2, 7, 19] {
+                let mut out = vec![vec![9; length]; count];
+                let mut slices: Vec<&mut [u8]> = out.iter_mut().map(|row| &mut row[..]).collect();
+                kernel.apply_words(&words, &inputs, &mut slices);
+                for (word, row) in words.chunks(255).zip(&out) {
+                    let one = naive_apply(1, &word[..252], &inputs, 1);
+                    assert_eq!(row[0], one[0][0]);
+                    let last = |row: &[u8]| row[length - 1];
+                    let sum = word
+                        .iter()
+                        .zip(&inputs)
+                        .fold(0, |sum, (&w, row)| sum ^ mul(w, last(row)));
+                    assert_eq!(last(row), sum, "{kernel:?} length {length} count {count}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic = "columns"]
+fn too_few_coefficients() {
+    let (input, mut out) = ([0; 64], [0; 64]);
+    Kernel::best().apply_words(&[0; 10], &[&input[..]; 11], &mut [&mut out]);
+}
+
+#[test]
+#[should_panic = "rows"]
+fn too_many_rows() {
+    let (input, mut out) = ([0; 64], [0; 64]);
+    LinearMap::new(1, 2, &[1, 2]).apply_rows(usize::MAX, &[&input], &mut [&mut out]);
+}
+
+#[test]
+#[should_panic = "one length"]
+fn rows_of_two_lengths() {
+    let (input, mut out) = ([0; 63], [0; 64]);
+    LinearMap::new(1, 2, &[1, 2]).apply(&[&input], &mut [&mut out]);
+}

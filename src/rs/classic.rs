@@ -12,6 +12,9 @@ use crate::gf::field::{LOG, exp, mul};
 /// Length of a full code word in bytes.
 const FULL: usize = 255;
 
+/// Code words that are worked on at a time.
+const GROUP: usize = 16;
+
 /// The code with `nsym` parity bytes in a code word of up to 255 bytes.
 ///
 /// A block of bytes is cut in runs of 255 - `nsym`, the last of which may be shorter; encoded, each
@@ -111,15 +114,17 @@ impl ClassicCode {
         if out.len() != self.encoded_len(data.len()) {
             return Err(Error::Shape);
         }
-        let rows = self.parity.rows();
-        let mut parity = [0; 256];
         for (run, word) in data.chunks(self.data()).zip(out.chunks_mut(FULL)) {
-            let (head, tail) = word.split_at_mut(run.len());
-            head.copy_from_slice(run);
-            let out = &mut parity[..self.parity.width];
-            self.kernel
-                .apply(run, 1, 0, &rows[rows.len() - run.len()..], &mut [&mut *out]);
-            tail.copy_from_slice(&out[..self.nsym]);
+            word[..run.len()].copy_from_slice(run);
+        }
+        let rows = self.parity.rows();
+        let mut parity = [[0; 256]; GROUP];
+        for words in out.chunks_mut(GROUP * FULL) {
+            self.sums(words, self.nsym, &rows, &mut parity);
+            for (word, parity) in words.chunks_mut(FULL).zip(&parity) {
+                let data = word.len() - self.nsym;
+                word[data..].copy_from_slice(&parity[..self.nsym]);
+            }
         }
         Ok(())
     }
@@ -145,16 +150,20 @@ impl ClassicCode {
     pub fn check(&self, encoded: &[u8]) -> Result<Vec<usize>, Error> {
         self.decoded_len(encoded.len()).ok_or(Error::Shape)?;
         let rows = self.syndromes.rows();
-        let mut out = [0; 256];
-        let mut dirty = |word| {
-            self.syndromes_of(word, &rows, &mut out)
-                .iter()
-                .any(|&s| s != 0)
-        };
-        let words = encoded.chunks(FULL).enumerate();
-        Ok(words
-            .filter_map(|(number, word)| dirty(word).then_some(number))
-            .collect())
+        let mut syndromes = [[0; 256]; GROUP];
+        let mut dirty = Vec::new();
+        for (group, words) in encoded.chunks(GROUP * FULL).enumerate() {
+            self.sums(words, 0, &rows, &mut syndromes);
+            let numbers = (group * GROUP..)
+                .zip(&syndromes)
+                .take(words.len().div_ceil(FULL));
+            dirty.extend(
+                numbers
+                    .filter(|(_, s)| !is_zero(&s[..self.nsym]))
+                    .map(|(number, _)| number),
+            );
+        }
+        Ok(dirty)
     }
 
     /// Corrects the encoded block in place, every code word by itself. The bytes whose place in
@@ -169,16 +178,28 @@ impl ClassicCode {
         }
         let mut decoder = self.decoder();
         let mut places = Vec::with_capacity(FULL);
+        let mut syndromes = [[0; 256]; GROUP];
         let mut corrected = Corrected::default();
-        for (number, word) in encoded.chunks_mut(FULL).enumerate() {
-            places.clear();
-            if let Some(mask) = erased {
-                let mask = &mask[number * FULL..][..word.len()];
-                places.extend((0..word.len()).filter(|&i| mask[i] != 0).map(|i| i as u8));
-            }
-            match decoder.decode(word, &places) {
-                Some(changed) => corrected.changed += changed,
-                None => corrected.failed.push(number),
+        for (group, words) in encoded.chunks_mut(GROUP * FULL).enumerate() {
+            self.sums(words, 0, &decoder.rows, &mut syndromes);
+            for ((number, word), syndromes) in (group * GROUP..)
+                .zip(words.chunks_mut(FULL))
+                .zip(&syndromes)
+            {
+                places.clear();
+                if let Some(mask) = erased {
+                    let mask = &mask[number * FULL..][..word.len()];
+                    places.extend(
+                        (0..=254)
+                            .zip(mask)
+                            .filter(|&(_, &m)| m != 0)
+                            .map(|(place, _)| place),
+                    );
+                }
+                match decoder.solve(word, &syndromes[..self.nsym], &places) {
+                    Some(changed) => corrected.changed += changed,
+                    None => corrected.failed.push(number),
+                }
             }
         }
         Ok(corrected)
@@ -191,17 +212,29 @@ impl ClassicCode {
             code: self,
             rows: self.syndromes.rows(),
             solver: Solver::new(self.kernel),
-            syndromes: [0; 256],
             erasures: Vec::with_capacity(FULL),
         }
     }
 
-    fn syndromes_of<'a>(&self, word: &[u8], rows: &[&[u8]], out: &'a mut [u8; 256]) -> &'a [u8] {
-        let sums = &mut out[..self.syndromes.width];
-        self.kernel
-            .apply(word, 1, 0, &rows[FULL - word.len()..], &mut [sums]);
-        &out[..self.nsym]
+    /// For each of up to `GROUP` words, the sum of the rows times the bytes of the word, but for its
+    /// last `less` ones. The last row belongs to the last such byte, whatever the length of the word.
+    fn sums(&self, words: &[u8], less: usize, rows: &[&[u8]], out: &mut [[u8; 256]; GROUP]) {
+        let width = self.syndromes.width;
+        let whole = words.len() / FULL;
+        let (full, short) = out.split_at_mut(whole);
+        let mut full: Vec<&mut [u8]> = full.iter_mut().map(|out| &mut out[..width]).collect();
+        self.kernel.apply_words(words, rows, &mut full);
+        let rest = &words[whole * FULL..];
+        if let Some(out) = short.first_mut().filter(|_| rest.len() > less) {
+            let rows = &rows[rows.len() + less - rest.len()..];
+            self.kernel
+                .apply_words(rest, rows, &mut [&mut out[..width]]);
+        }
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |any, byte| any | byte) == 0
 }
 
 /// Decodes single code words, with no allocation in between.
@@ -209,7 +242,6 @@ pub struct ClassicDecoder<'a> {
     code: &'a ClassicCode,
     rows: Vec<&'a [u8]>,
     solver: Solver,
-    syndromes: [u8; 256],
     erasures: Vec<u8>,
 }
 
@@ -220,16 +252,23 @@ impl ClassicDecoder<'_> {
     /// `None`, and no change, if no code word is so near that 2·(wrong bytes) + (erased bytes) <= `nsym`, or
     /// if the length or a place is impossible.
     pub fn decode(&mut self, word: &mut [u8], erased: &[u8]) -> Option<usize> {
-        let length = word.len();
-        if length <= self.code.nsym || length > FULL || erased.len() > self.code.nsym {
+        if word.len() <= self.code.nsym || word.len() > FULL {
             return None;
         }
-        let syndromes = self
-            .code
-            .syndromes_of(word, &self.rows, &mut self.syndromes);
-        if syndromes.iter().all(|&s| s == 0) {
+        let mut syndromes = [[0; 256]; GROUP];
+        self.code.sums(word, 0, &self.rows, &mut syndromes);
+        self.solve(word, &syndromes[0][..self.code.nsym], erased)
+    }
+
+    /// Corrects the word whose syndromes are given.
+    fn solve(&mut self, word: &mut [u8], syndromes: &[u8], erased: &[u8]) -> Option<usize> {
+        if erased.len() > self.code.nsym {
+            return None;
+        }
+        if is_zero(syndromes) {
             return Some(0);
         }
+        let length = word.len();
         self.erasures.clear();
         for &place in erased {
             // The place i stands for 2^(length - 1 - i).

@@ -64,15 +64,13 @@ macro_rules! kernel {
         $features:literal, $width:literal, $shorter:path, $most:literal;
         $($name:ident $count:literal: $($sum:ident $r:literal)*;)*
     ) => {
-        /// `outputs[r]` = sum over c of `coefficients[c * stride + first + r] * inputs[c]`, overwriting.
+        /// `outputs[r]` = sum over c of the coefficient in row r and column c times `inputs[c]`, overwriting.
         ///
         /// # Safety
-        /// The machine has the instructions. All inputs and outputs are of one length;
-        /// `first + outputs.len() <= stride` and `inputs.len() * stride <= coefficients.len()`.
-        pub(in crate::gf) unsafe fn apply(
-            coefficients: &[u8],
-            stride: usize,
-            first: usize,
+        /// The machine has the instructions. All inputs and outputs are of one length. The matrix has a
+        /// row for every output and a column for every input.
+        pub(in crate::gf) unsafe fn apply<const ROW: usize>(
+            matrix: $crate::gf::matrix::Matrix<'_, ROW>,
             inputs: &[&[u8]],
             outputs: &mut [&mut [u8]],
         ) {
@@ -80,25 +78,25 @@ macro_rules! kernel {
                 // SAFETY: a machine with these instructions has those of the shorter kernel, and the
                 // rest is the same.
                 #[allow(unused_unsafe)]
-                unsafe { $shorter(coefficients, stride, first, inputs, outputs) };
+                unsafe { $shorter(matrix, inputs, outputs) };
                 return;
             }
             // A tile of all the inputs stays in the cache while the groups of outputs take their turns.
             let length = outputs[0].len();
             for tile in (0..length).step_by($crate::gf::arch::TILE) {
                 let tile = tile..length.min(tile + $crate::gf::arch::TILE);
-                let (mut first, mut rest) = (first, &mut *outputs);
+                let (mut matrix, mut rest) = (matrix, &mut *outputs);
                 for left in (1..=rest.len().div_ceil($most)).rev() {
                     let count = rest.len().div_ceil(left);
                     let (now, later) = rest.split_at_mut(count);
                     let tile = tile.clone();
                     match count {
-                        // SAFETY: as asked of the caller. The outputs are those of the caller from
-                        // `first` on, `count` of them, no shorter than a vector.
-                        $($count => unsafe { $name(coefficients, stride, first, inputs, now, tile) },)*
+                        // SAFETY: as asked of the caller. The outputs are `count` of the caller's with
+                        // the rows for them, no shorter than a vector.
+                        $($count => unsafe { $name(matrix, inputs, now, tile) },)*
                         _ => unreachable!("groups of at most {}", $most),
                     }
-                    (first, rest) = (first + count, later);
+                    (matrix, rest) = (matrix.from_row(count), later);
                 }
             }
         }
@@ -107,10 +105,8 @@ macro_rules! kernel {
             /// As `apply`, for exactly so many outputs, no shorter than a vector, and a range of the bytes.
             /// Vectors that would end behind the rows begin earlier, and write once more what is there.
             #[target_feature(enable = $features)]
-            unsafe fn $name(
-                coefficients: &[u8],
-                stride: usize,
-                first: usize,
+            unsafe fn $name<const ROW: usize>(
+                matrix: $crate::gf::matrix::Matrix<'_, ROW>,
                 inputs: &[&[u8]],
                 outputs: &mut [&mut [u8]],
                 range: std::ops::Range<usize>,
@@ -120,29 +116,29 @@ macro_rules! kernel {
                 for at in range.step_by($width) {
                     let at = at.min(last);
                     $(let mut $sum = zero();)*
-                    // SAFETY: `at` is at most the length of the rows less a vector.
-                    // Column c of the coefficients has `stride` of them from c * stride on, of which
-                    // those from `first` on are at least as many as there are outputs.
-                    let mut column = coefficients.as_ptr().wrapping_add(first);
+                    let mut column = matrix.as_ptr();
                     for [x, y] in pairs {
-                        let next = column.wrapping_add(stride);
+                        let next = column.wrapping_add(matrix.column_step());
+                        // SAFETY: `at` is at most the length of the rows less a vector, and the matrix
+                        // has a column for every input with a row for every output.
                         unsafe {
                             let x = prepare(load(x.as_ptr().add(at)));
                             let y = prepare(load(y.as_ptr().add(at)));
                             $($sum = add_products(
                                 $sum,
                                 x,
-                                constant(*column.add($r)),
+                                constant(*column.add($r * ROW)),
                                 y,
-                                constant(*next.add($r)),
+                                constant(*next.add($r * ROW)),
                             );)*
                         }
-                        column = next.wrapping_add(stride);
+                        column = next.wrapping_add(matrix.column_step());
                     }
                     if let [x] = odd {
+                        // SAFETY: as before.
                         unsafe {
                             let x = prepare(load(x.as_ptr().add(at)));
-                            $($sum = add_products($sum, x, constant(*column.add($r)), x, constant(0));)*
+                            $($sum = add_products($sum, x, constant(*column.add($r * ROW)), x, constant(0));)*
                         }
                     }
                     // SAFETY: there are so many outputs, and each has a vector left at `at`.

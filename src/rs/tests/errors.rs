@@ -288,7 +288,7 @@ proptest! {
         // Lose whole slots first, half of which are wanted back.
         let lost = lost % (order.len() - k + 1);
         for slot in order.drain(..lost) {
-            damaged.trust[slot] = (keys[512 + slot] % 2 == 0).then_some(Kind::Missing);
+            damaged.trust[slot] = (keys[512 + slot] < 128).then_some(Kind::Missing);
             damaged.read[slot].fill(0xEE);
         }
         let checks = order.len() - k;
@@ -307,7 +307,7 @@ proptest! {
                 damaged.read[slot][column] ^= keys[299 + slot];
             }
             let free = order.iter().copied().filter(|slot| damaged.trust[*slot] != Some(Kind::Certain) && !masked.contains(slot));
-            let e = (checks.saturating_sub(masked.len())) / 2 + usize::from(keys[598] % 4 == 0);
+            let e = (checks.saturating_sub(masked.len())) / 2 + usize::from(keys[598] < 64);
             let wrong: Vec<usize> = free.take(e).collect();
             for &slot in &wrong {
                 damaged.read[slot][column] ^= keys[301 + slot % 200].max(1);
