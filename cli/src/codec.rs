@@ -264,3 +264,18 @@ pub fn fill_totals(report: &mut Report, archive: &Archive) {
     report.blocks = order.blocks();
     report.sectors = order.sectors();
 }
+
+/// Keeps other commands from writing to the same file at the same time.
+///
+/// # Errors
+/// One of them does.
+pub fn lock(file: &File, path: &Path) -> Result<()> {
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let message = format!("{} is being changed by another command", names::path(path));
+            Err(Failure::new(Code::System, message).hint("Wait for it to end and try again."))
+        }
+        // Not every file system has locks.
+        _ => Ok(()),
+    }
+}

@@ -35,6 +35,11 @@ impl Console {
         }
     }
 
+    /// Whether only errors are wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Says something that is worth knowing and no error.
     pub fn note(&self, text: &str) {
         let count = self.notes.get() + 1;

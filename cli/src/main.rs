@@ -20,7 +20,6 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::console::Console;
-use crate::failure::Code;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -33,7 +32,10 @@ fn main() -> ExitCode {
         Command::Backup(args) => commands::backup::run(args, &console),
         Command::Restore(args) => commands::restore::run(args, &console),
         Command::List(args) => commands::list::run(args, &console),
-        _ => Ok(Code::Done),
+        Command::Validate(args) => commands::validate::run(args, &console),
+        Command::Repair(args) => commands::repair::run(args, &console),
+        Command::Info(args) => commands::info::run(args, &console),
+        Command::Passphrase(args) => commands::passphrase::run(args, &console),
     };
     match done {
         Ok(code) => ExitCode::from(code as u8),

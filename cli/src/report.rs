@@ -168,14 +168,36 @@ pub fn healed(report: &Report) -> String {
 }
 
 fn bad(report: &Report) -> String {
-    let what = match report.version.number() {
-        3 => "sector",
-        _ => "part",
-    };
     format!(
         "{} of {} bad",
         report.sectors_bad,
-        count(report.sectors, what)
+        count(report.sectors, part(report))
+    )
+}
+
+/// What the parts of a file are called that are bad or not.
+pub fn part(report: &Report) -> &'static str {
+    match report.version.number() {
+        3 => "sector",
+        _ => "part",
+    }
+}
+
+/// What the file is and how it is, in a line.
+pub fn headline(report: &Report) -> String {
+    let state = match report.status() {
+        Status::Clean => "clean".into(),
+        Status::Recoverable => "damaged, all of it recoverable".into(),
+        Status::Unrecoverable => format!(
+            "damaged beyond repair, {} lost",
+            count(report.failed_blocks.len() as u64, "block")
+        ),
+    };
+    format!(
+        "version {}, {}, {}: {state}",
+        report.version.number(),
+        count(report.blocks, "block"),
+        count(report.sectors, part(report))
     )
 }
 

@@ -1,6 +1,10 @@
 //! The subcommands, one room each.
 
 pub mod backup;
+pub mod info;
 pub mod list;
+pub mod passphrase;
+pub mod repair;
 pub mod restore;
 pub mod tree;
+pub mod validate;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use dbs::{Archive, Entry, Error, Passphrase, Payload, Report, Status};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::tree::{self, Missing};
 use crate::args::Restore;
@@ -227,6 +227,3 @@ fn conclude(
          dbs repair {shown} --with OTHER -o NEW"
     )))
 }
-
-/// For the JSON of commands that have more to say.
-pub type Object = Map<String, Value>;
