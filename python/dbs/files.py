@@ -87,6 +87,20 @@ def storage_key(field: Any) -> str:
     return field_label(field)
 
 
+def is_plain_storage(storage: Any) -> bool:
+    """Whether the files of a storage are plain files of this machine, under their own names.
+
+    A subclass that opens or saves in a way of its own (compressed, encrypted) is used through
+    its methods only.
+    """
+    storage = unwrap(storage)
+    return (
+        isinstance(storage, FileSystemStorage)
+        and type(storage)._open is FileSystemStorage._open  # type: ignore[attr-defined]
+        and type(storage)._save is FileSystemStorage._save  # type: ignore[attr-defined]
+    )
+
+
 def field_label(field: Any) -> str:
     return f"{field.model._meta.label_lower}.{field.name}"
 
@@ -214,14 +228,11 @@ class FileWriter:
         self, member_name: str, storage: Any, name: str, extra: dict[str, str] | None = None
     ) -> None:
         """A file of any storage."""
-        path = None
-        try:
-            path = storage.path(name)
-        except NotImplementedError:
-            pass
-        except Exception as error:  # noqa: BLE001  SuspiciousFileOperation, ValueError, ...
-            raise Missing(str(error) or type(error).__name__) from error
-        if path is not None:
+        if is_plain_storage(storage):
+            try:
+                path = storage.path(name)
+            except Exception as error:  # noqa: BLE001  SuspiciousFileOperation, ValueError, ...
+                raise Missing(str(error) or type(error).__name__) from error
             self.local(member_name, path, extra)
             return
         try:

@@ -24,7 +24,7 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from . import conf
 from .events import File, Meta
 from .exceptions import RestoreError
-from .files import storage_aliases, unwrap
+from .files import is_plain_storage, storage_aliases, unwrap
 from .registry import BackupRegistry
 from .reports import RestoreReport
 from .tarstream import pieces
@@ -110,7 +110,7 @@ class Placer:
         """The directory that confines a file and its path; None where the storage has no paths."""
         if file.kind == "storage":
             storage = self._storage(file)
-            if not isinstance(storage, FileSystemStorage):
+            if not is_plain_storage(storage):
                 return None
             try:
                 return os.path.abspath(storage.location), storage.path(file.name)
