@@ -78,8 +78,26 @@ fn block(code: &Code) -> Vec<u8> {
     area
 }
 
+fn erasures(c: &mut Criterion) {
+    let mut group = c.benchmark_group("reconstruct");
+    for (data, lost) in [(223, 1), (223, 16), (223, 32), (119, 119)] {
+        let code = Code::new(data).unwrap();
+        let area = block(&code);
+        let have: Vec<(u8, &[u8])> = (0..).zip(payloads(&area)).skip(1 + lost).collect();
+        let wanted: Vec<u8> = (1..=lost as u8).collect();
+        let mut out = vec![0; lost * SECTOR];
+        group.throughput(Throughput::Bytes((data * PAYLOAD) as u64));
+        group.bench_function(BenchmarkId::new(format!("K{data}"), lost), |b| {
+            b.iter(|| {
+                code.reconstruct(data, &have, &wanted, &mut payloads_mut(&mut out))
+                    .unwrap()
+            });
+        });
+    }
+}
+
 fn errors(c: &mut Criterion) {
-    // Wrong bytes in a column; 8 bits of 1e-3, 1e-2.
+    // Data rows, and wrong bytes in every column. A bit error rate of 1e-3 makes two of 255.
     let cases = [
         (223, 0),
         (223, 1),
@@ -170,6 +188,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(500));
-    targets = kernels, set_up, errors, classic
+    targets = kernels, set_up, erasures, errors, classic
 }
 criterion_main!(benches);

@@ -111,7 +111,7 @@ impl Kernel {
             "at most as many outputs as rows"
         );
         self.run(
-            Matrix::<1>::new(coefficients, stride).from_row(first),
+            Matrix::<1>::new(coefficients, stride).skip_rows(first),
             inputs,
             outputs,
         );

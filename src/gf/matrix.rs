@@ -29,7 +29,7 @@ impl<'a, const ROW: usize> Matrix<'a, ROW> {
     }
 
     /// The matrix without its first rows.
-    pub(super) fn from_row(self, row: usize) -> Self {
+    pub(super) fn skip_rows(self, row: usize) -> Self {
         Self {
             bytes: self.bytes.get(row.saturating_mul(ROW)..).unwrap_or(&[]),
             ..self

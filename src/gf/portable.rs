@@ -21,7 +21,7 @@ pub(super) fn apply<const ROW: usize>(
     outputs: &mut [&mut [u8]],
 ) {
     for (number, group) in outputs.chunks_mut(ROWS).enumerate() {
-        apply_group(matrix.from_row(number * ROWS), inputs, group);
+        apply_group(matrix.skip_rows(number * ROWS), inputs, group);
     }
 }
 

@@ -218,12 +218,14 @@ impl ClassicCode {
 
     /// For each of up to `GROUP` words, the sum of the rows times the bytes of the word, but for its
     /// last `less` ones. The last row belongs to the last such byte, whatever the length of the word.
-    fn sums(&self, words: &[u8], less: usize, rows: &[&[u8]], out: &mut [[u8; 256]; GROUP]) {
+    fn sums(&self, words: &[u8], less: usize, rows: &[&[u8]], out: &mut [[u8; 256]]) {
         let width = self.syndromes.width;
         let whole = words.len() / FULL;
         let (full, short) = out.split_at_mut(whole);
-        let mut full: Vec<&mut [u8]> = full.iter_mut().map(|out| &mut out[..width]).collect();
-        self.kernel.apply_words(words, rows, &mut full);
+        let mut full = full.iter_mut().map(|out| &mut out[..width]);
+        let mut outputs: [&mut [u8]; GROUP] =
+            std::array::from_fn(|_| full.next().unwrap_or_default());
+        self.kernel.apply_words(words, rows, &mut outputs[..whole]);
         let rest = &words[whole * FULL..];
         if let Some(out) = short.first_mut().filter(|_| rest.len() > less) {
             let rows = &rows[rows.len() + less - rest.len()..];
@@ -255,7 +257,7 @@ impl ClassicDecoder<'_> {
         if word.len() <= self.code.nsym || word.len() > FULL {
             return None;
         }
-        let mut syndromes = [[0; 256]; GROUP];
+        let mut syndromes = [[0; 256]];
         self.code.sums(word, 0, &self.rows, &mut syndromes);
         self.solve(word, &syndromes[0][..self.code.nsym], erased)
     }

@@ -157,7 +157,7 @@ impl Code {
         let length = rows.first().map_or(0, |row| row.bytes.len());
         let mut correction = Correction::default();
         for column in 0..length {
-            let mut votes = [0_u16; 256];
+            let mut votes = [0_u32; 256];
             for (row, &factor) in rows.iter().zip(&factors) {
                 let heard = match row.trust {
                     Trust::Missing => false,

@@ -96,7 +96,7 @@ macro_rules! kernel {
                         $($count => unsafe { $name(matrix, inputs, now, tile) },)*
                         _ => unreachable!("groups of at most {}", $most),
                     }
-                    (matrix, rest) = (matrix.from_row(count), later);
+                    (matrix, rest) = (matrix.skip_rows(count), later);
                 }
             }
         }
