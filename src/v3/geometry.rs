@@ -156,9 +156,9 @@ impl Geometry {
     #[must_use]
     pub fn parity_of(&self, copy: Copy, k: u8) -> u8 {
         let m = u32::from(self.parity(copy));
-        let share = (m * u32::from(k)).div_ceil(u32::from(self.data));
-        // At most m, which is a u8.
-        m.min(share.max(m.min(u32::from(MIN_PARITY)))) as u8
+        let base = m.min(u32::from(MIN_PARITY));
+        // At most m, which is a u8: k is at most the geometry's.
+        (base + (m - base) * u32::from(k) / u32::from(self.data)) as u8
     }
 
     /// The slots of the parity sectors that a block of `k` data sectors has in one copy.
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn short_blocks_keep_eight_parity_sectors() {
         assert_eq!(standard().parity_of(Copy::A, 1), 8);
-        assert_eq!(standard().parity_of(Copy::A, 112), 9);
+        assert_eq!(standard().parity_of(Copy::A, 112), 12);
         assert_eq!(standard().parity_of(Copy::A, 223), 16);
         let small = Geometry::new(9, 10, 3, 2, CopyB::Mirrored).unwrap();
         assert_eq!(small.parity_of(Copy::A, 1), 3);
