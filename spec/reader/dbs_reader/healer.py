@@ -1,0 +1,124 @@
+"""Verifier and Healer: the canonical file, and what differs from it (section 18)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .archive import MAX_BLOCKS, Archive
+from .code import fill
+from .errors import Damaged
+from .layout import order
+from .sector import DATA, END, KIND_NAMES, Frame, build
+
+LISTED = 1000
+
+
+@dataclass
+class Report:
+    """What a Verifier says, with the names of behaviour 9."""
+
+    status: str
+    blocks: int
+    blocks_healed: int
+    sectors: int
+    sectors_bad: int
+    lost: list[int]
+    notes: list[str] = field(default_factory=list)
+
+
+def canonical(archive: Archive, lost: list[int] | None = None) -> Iterator[tuple[int, bytes | None]]:
+    """(block, sector) of the whole file in canonical order; None for sectors of lost blocks.
+
+    The block of the end sector is N.
+    """
+    assert archive.N is not None
+    geometry, page = archive.geometry, archive.page.payload()
+    for copy, block in order(archive.N, archive.page.lag, geometry.copy_b):
+        kind, k = archive.kind_of(block), archive.k_of(block)
+        rows = archive.heal(block).rows
+        if rows is None or k is None:
+            for _ in geometry.slots(copy, k or 1):
+                yield block, None
+            continue
+        slots = geometry.slots(copy, k)
+        data = dict(enumerate(rows, 1))
+        payloads = fill(geometry.K, k, data, [s for s in slots if s])
+        payloads[0] = page
+        for slot in slots:
+            yield block, build(Frame(kind, slot, k, block, archive.id), payloads[slot])
+    yield archive.N, build(Frame(END, 0, 0, archive.N, archive.id), page)
+
+
+def payload_range(archive: Archive, block: int) -> tuple[int, int]:
+    """The payload bytes that a data block holds, as far as is known without the manifest."""
+    return block * archive.geometry.C, (block + 1) * archive.geometry.C
+
+
+def verify(archive: Archive) -> Report:
+    """Section 18 without writing: compares the file with the one that would be written."""
+    if archive.N is None:
+        seen = sorted(archive.by_block)
+        notes = ["neither manifest nor table is there: the backup was not finished, or its end is lost"]
+        return Report("unrecoverable", len(seen), 0, 0, 0, [], archive.notes + notes)
+    if archive.N > MAX_BLOCKS:
+        notes = [f"{archive.N} blocks are claimed, of {len(archive.by_block)} there are sectors"]
+        return Report("unrecoverable", archive.N, 0, 0, 0, [], archive.notes + notes)
+    lost = archive.heal_all()
+    source = archive.sources[0]
+    S, data = source.S, source.data
+    spare = Counter(data[o : o + S] for o in source.offsets)
+    missing: list[tuple[int, bytes | None]] = []
+    place = 0
+    for place, (block, sector) in enumerate(canonical(archive)):
+        at = place * S
+        if sector is not None and data[at : at + S] == sector:
+            spare[sector] -= 1
+        else:
+            missing.append((block, sector))
+    sectors = place + 1
+    bad: Counter[int] = Counter()
+    for block, sector in missing:
+        if sector is not None and spare[sector] > 0:
+            spare[sector] -= 1
+        else:
+            bad[block] += 1
+    in_order = not missing and len(data) == sectors * S
+    healed = sum(1 for b in bad if b < archive.N and b not in set(lost))
+    notes = list(archive.notes)
+    if len(archive.pages) > 1:
+        notes.append(f"{len(archive.pages)} different header pages")
+    if source.foreign:
+        notes.append(f"{source.foreign} sectors of another archive")
+    if len(missing) > sum(bad.values()):
+        notes.append("sectors out of order")
+    if any(archive.heal(b).conflict for b in range(archive.N)):
+        notes.append("conflicting sectors")
+    status = "unrecoverable" if lost else "clean" if in_order else "recoverable"
+    if status == "recoverable" and not missing:
+        notes.append("bytes that do not belong to the archive")
+    return Report(status, archive.N, healed, sectors, sum(bad.values()), lost, notes)
+
+
+def repaired(archive: Archive) -> bytes:
+    """The file as it was written (section 18, step 7), or `Damaged`."""
+    if archive.N is None or archive.N > MAX_BLOCKS:
+        raise Damaged("the shape of the archive cannot be found: neither table nor manifest")
+    lost = archive.heal_all()
+    if lost:
+        raise Damaged(describe(archive, lost), lost)
+    return b"".join(sector for _, sector in canonical(archive) if sector is not None)
+
+
+def describe(archive: Archive, lost: list[int]) -> str:
+    """The lost blocks in words."""
+    parts = []
+    for block in lost[:LISTED]:
+        kind = archive.kind_of(block)
+        part = f"{KIND_NAMES[kind]} block {block}"
+        if kind == DATA:
+            start, end = payload_range(archive, block)
+            part += f" (payload {start}..{end})"
+        parts.append(part)
+    return "lost: " + ", ".join(parts)

@@ -1,0 +1,199 @@
+"""Finding sector size, archive id, sectors and header pages in a file (sections 4, 17.2 and 20)."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from itertools import combinations
+
+from .bits import majority
+from .errors import Damaged, NotDbs, Unsupported
+from .page import KEY_SLOT_SIZE, Page, parse_page, record_size, room
+from .sector import END, FRAME_SIZE, MAGIC, MAGIC_VERSION, SIZES, Frame, distance, tag_holds
+
+KINDS = (0, 1, 2, 3, END)
+FRAMES_FOR_A_VOTE = 4096
+BITS_TO_TRY = 16
+
+
+def hits(data: bytes, needle: bytes) -> Iterator[int]:
+    """Every offset at which the needle stands."""
+    at = data.find(needle)
+    while at >= 0:
+        yield at
+        at = data.find(needle, at + 1)
+
+
+def near_magic(data: bytes, offset: int) -> bool:
+    """At most 4 of the 40 bits of magic and version are wrong (section 20.1)."""
+    return distance(data[offset : offset + 5], MAGIC_VERSION) <= 4
+
+
+def sector_size(data: bytes) -> int:
+    """Sections 17.1 step 1 and 20.1."""
+    if data[:5] == MAGIC_VERSION and len(data) > 34 and 9 <= data[34] <= 16:
+        if tag_holds(data, 0, 1 << data[34]):
+            return 1 << data[34]
+    for S in SIZES:
+        at = len(data) - S
+        if at >= 0 and data[at : at + 5] == MAGIC_VERSION and tag_holds(data, at, S):
+            return S
+    for at in hits(data, MAGIC_VERSION):
+        for S in SIZES:
+            if tag_holds(data, at, S):
+                return S
+    for at in hits(data, MAGIC):
+        if data[at + 4 : at + 5] != bytes([3]) and any(tag_holds(data, at, S) for S in SIZES):
+            raise Unsupported(f"version {data[at + 4]}")
+    counts = {
+        S: sum(near_magic(data, at) for at in range(0, len(data) - S + 1, S)) for S in SIZES
+    }
+    best = max(counts.values())
+    for S in SIZES:
+        if best and counts[S] * 10 >= best * 9:
+            return S
+    if data[:8] == b"DBSCON01":
+        raise Unsupported("a file of version 1 or 2, which this reader does not know")
+    raise NotDbs("no sector of a .dbs file")
+
+
+class Source:
+    """One input: its bytes, and what was found in it."""
+
+    def __init__(self, data: bytes, archive: bytes | None = None) -> None:
+        self.data = data
+        self.S = sector_size(data)
+        all_intact = list(self._holding())
+        self.holding = bool(all_intact)
+        self.intact: list[tuple[int, Frame]] = []
+        self.archive = archive or self._archive_id(all_intact)
+        # Offsets and frames of the sectors of this archive whose tag holds, in the order of the
+        # file; the rules that need the geometry are applied by `restrict`.
+        self.intact = [(o, f) for o, f in all_intact if f.archive == self.archive]
+        self.foreign = len(all_intact) - len(self.intact)
+        self.offsets = [o for o, _ in self.intact]
+
+    def resembles(self) -> bool:
+        """Whether there are sectors with a tag that holds, or dense bit rot."""
+        grid = self.grid()
+        return self.holding or 2 * sum(near_magic(self.data, at) for at in grid) >= len(grid) > 1
+
+    def payload(self, offset: int) -> bytes:
+        return self.data[offset + FRAME_SIZE : offset + self.S - 16]
+
+    def frame(self, offset: int) -> Frame:
+        return Frame.parse(self.data[offset : offset + FRAME_SIZE])
+
+    def _holding(self) -> Iterator[tuple[int, Frame]]:
+        """Every sector of version 3 whose tag holds, whichever archive it belongs to."""
+        for at in hits(self.data, MAGIC_VERSION):
+            if tag_holds(self.data, at, self.S):
+                yield at, self.frame(at)
+
+    def _archive_id(self, intact: list[tuple[int, Frame]]) -> bytes:
+        """Section 20.2."""
+        ends = []
+        for at in (0, len(self.data) - self.S):
+            if at >= 0 and self.data[at : at + 5] == MAGIC_VERSION:
+                page = parse_page(self.payload(at), self.frame(at).archive, self.S)
+                if page:
+                    ends.append(page.archive)
+        if ends and ends[0] == ends[-1]:
+            return ends[0]
+        for at, frame in intact:
+            if frame.slot == 0 and parse_page(self.payload(at), frame.archive, self.S):
+                return frame.archive
+        frames = [self.data[at : at + FRAME_SIZE] for at in self.grid() if near_magic(self.data, at)]
+        if not frames:
+            frames = [f.pack() for _, f in intact]
+        if not frames:
+            raise NotDbs("no sector of a .dbs file")
+        return majority(frames[:FRAMES_FOR_A_VOTE])[0][16:32]
+
+    def grid(self) -> range:
+        """Offsets of sectors if nothing is shifted; from the first intact sector if there is one."""
+        first = self.intact[0][0] % self.S if self.intact else 0
+        return range(first, len(self.data) - self.S + 1, self.S)
+
+    def restrict(self, page: Page) -> None:
+        """Ignores the sectors that are not legal under the geometry (section 4)."""
+        legal = page.geometry.frame_legal
+        self.intact = [(o, f) for o, f in self.intact if legal(f)]
+        self.offsets = [o for o, _ in self.intact]
+
+    def covered(self, offset: int) -> bool:
+        """Whether the sector at `offset` would overlap an intact one."""
+        i = bisect.bisect_left(self.offsets, offset - self.S + 1)
+        return i < len(self.offsets) and self.offsets[i] < offset + self.S
+
+    def pages(self) -> list[Page]:
+        """The different valid pages in the order of the file, or one by majority (20.4 step 3)."""
+        found: dict[bytes, Page] = {}
+        places = {o for o, f in self.intact if f.slot == 0 and f.kind in KINDS}
+        places |= {at for at in hits(self.data, MAGIC_VERSION) if self.data[at + 6 : at + 7] == b"\0"}
+        places |= {0, len(self.data) - self.S}
+        seen: set[bytes] = set()
+        for at in sorted(places):
+            raw = self.payload(at) if at >= 0 else b""
+            if raw and raw not in seen:
+                seen.add(raw)
+                page = parse_page(raw, self.archive, self.S)
+                if page:
+                    found.setdefault(page.record, page)
+        if not found:
+            page = self._page_by_majority()
+            if page:
+                found[page.record] = page
+        return list(found.values())
+
+    def _page_by_majority(self) -> Page | None:
+        R = record_size(self.S)
+        places = {
+            at
+            for at in self.grid()
+            if self.data[at + 6] == 0
+            and near_magic(self.data, at)
+            and distance(self.data[at + 16 : at + 32], self.archive) <= 16
+        }
+        places |= {at for at in (0, len(self.data) - self.S) if at >= 0}
+        rows = [self.payload(at)[:R] for at in sorted(places)[:FRAMES_FOR_A_VOTE]]
+        rows = [row for row in rows if len(row) == R]
+        if not rows:
+            return None
+        record, margins = majority(rows)
+        page = parse_page(record, self.archive, self.S)
+        if page:
+            return page
+        cleaned, fixed = clear(record, self.S)
+        page = parse_page(cleaned, self.archive, self.S)
+        if page:
+            return page
+        narrow = [bit for _, bit in margins if bit // 8 not in fixed][:BITS_TO_TRY]
+        value = int.from_bytes(cleaned, "little")
+        for count in range(1, len(narrow) + 1):
+            for bits in combinations(narrow, count):
+                mask = sum(1 << bit for bit in bits)
+                page = parse_page((value ^ mask).to_bytes(R, "little"), self.archive, self.S)
+                if page:
+                    return page
+        return None
+
+
+def clear(record: bytes, S: int) -> tuple[bytes, set[int]]:
+    """The record with zeros where they have to be, and the bytes that were so fixed."""
+    n = record[16] if 1 <= record[16] <= room(S) else 1
+    fixed = {0, 1, *range(17, 32), *range(64 + KEY_SLOT_SIZE * n, record_size(S) - 32)}
+    return bytes(0 if j in fixed else b for j, b in enumerate(record)), fixed
+
+
+def choose(pages: list[Page], resembles: bool) -> Page:
+    """The page that counts (section 17.2)."""
+    if not pages:
+        if resembles:
+            raise Damaged("no valid header page")
+        raise NotDbs("no header page, and no intact sector")
+    newest = max(p.generation for p in pages)
+    page = next(p for p in pages if p.generation == newest)
+    if page.unsupported:
+        raise Unsupported(page.unsupported)
+    return page
