@@ -252,7 +252,6 @@ impl Tree<'_> {
                 (headers.end..whole.end, self.make(&member, &mut reader)?)
             }
             _ if torn => {
-                drop(reader);
                 // The headers are lost, and the index knows nearly all that they said.
                 let Some(data) = data_of(entry) else {
                     self.lose(name, Vec::new(), None);
@@ -262,7 +261,6 @@ impl Tree<'_> {
                 (data.clone(), self.make(&member, window.range(data))?)
             }
             other => {
-                drop(reader);
                 let error = other.err().unwrap_or_else(|| {
                     io::Error::other("the index names a member that is not there")
                 });
@@ -288,7 +286,6 @@ impl Tree<'_> {
                 Ok(Some(member)) if gaps.is_empty() => {
                     let data = headers.end..headers.end + reader.remaining();
                     if self.wants(&member.path) && self.make(&member, &mut reader)? {
-                        drop(reader);
                         let kind = match member.kind {
                             Kind::File => EntryKind::File,
                             _ => EntryKind::Other,
@@ -299,11 +296,9 @@ impl Tree<'_> {
                 }
                 Ok(None) if gaps.is_empty() => break,
                 Err(e) if gaps.is_empty() => {
-                    drop(reader);
                     return Err(self.window_failure(&mut window, &e));
                 }
                 _ => {
-                    drop(reader);
                     let lost = gaps.iter().map(|gap| gap.end).max().unwrap_or(at);
                     self.missing.push(Missing {
                         path: None,

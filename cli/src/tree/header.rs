@@ -208,8 +208,6 @@ impl<'a> Block<'a> {
         let header = self.header;
         let mut member = Member::new(header.path_bytes().into_owned(), Kind::Other);
         member.kind = match header.entry_type() {
-            // Before POSIX, a folder was a file whose name ends in a slash.
-            EntryType::Regular if member.path.ends_with(b"/") => Kind::Directory,
             EntryType::Regular | EntryType::Continuous => Kind::File,
             EntryType::Directory => Kind::Directory,
             EntryType::Symlink => Kind::Symlink,

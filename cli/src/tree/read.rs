@@ -114,6 +114,11 @@ impl<R: Read> Reader<R> {
                 member.kind = Kind::Other;
             }
         }
+        // Before POSIX, a folder was a file whose name ends in a slash.
+        if member.kind == Kind::File && member.path.ends_with(b"/") {
+            member.kind = Kind::Directory;
+            member.size = 0;
+        }
         while member.path.len() > 1 && member.path.ends_with(b"/") {
             member.path.pop();
         }

@@ -165,7 +165,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         stored: &[u8],
         shown: &[u8],
     ) -> Result<()> {
-        let identity = (stat.st_dev as u64, stat.st_ino as u64);
+        let identity = identity(stat);
         if self.skip.contains(&identity) {
             self.console.note(&format!(
                 "passed over {}: it is the backup itself",
@@ -332,6 +332,12 @@ impl<'a, S: Sink> Walk<'a, S> {
             reason(&error)
         ));
     }
+}
+
+// These fields have other types on other systems.
+#[allow(clippy::unnecessary_cast)]
+fn identity(stat: &Stat) -> Identity {
+    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 fn member(stored: &[u8], kind: Kind, stat: &Stat) -> Member {
