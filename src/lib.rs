@@ -4,6 +4,7 @@
 //! repairs and writes it. The layout is specified in `spec/`.
 
 pub mod archive;
+mod copies;
 pub mod error;
 pub mod gf;
 mod hash;

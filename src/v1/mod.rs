@@ -1,1 +1,13 @@
-//! Version 1, as django-dbs 0.1.0 to 0.6.0 wrote it.
+//! Version 1, as django-dbs 0.1.0 to 0.6.0 wrote it: `spec/dbs-v1.md`.
+
+mod container;
+mod format;
+mod gcm;
+mod keys;
+mod layout;
+mod manifest;
+mod metadata;
+mod payload;
+
+pub use container::{Container, Info};
+pub use payload::{Payload, Reader};

@@ -1,0 +1,162 @@
+//! From decrypted chunks to payload bytes: zlib (RFC 1950) undone where it was done.
+
+use std::io::{self, Read};
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use crate::error::Damage;
+use crate::{Error, Result};
+
+/// Payload bytes made at a time.
+const PIECE: usize = 128 << 10;
+
+/// Chunks of the body, decrypted and authenticated, in order.
+pub(crate) trait Chunks {
+    /// Replaces `chunk` by the next one; `false` at the end of the body.
+    fn next(&mut self, chunk: &mut Vec<u8>) -> Result<bool>;
+}
+
+/// How the body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// Not at all.
+    None,
+    /// One zlib stream (version 1).
+    Stream,
+    /// Zlib streams one after the other (version 2).
+    Members,
+}
+
+/// The payload, as a stream of bytes.
+pub(crate) struct Inflate<C> {
+    chunks: C,
+    compression: Compression,
+    chunk: Vec<u8>,
+    at: usize,
+    inflater: Decompress,
+    /// Whether the inflater is inside of a stream.
+    inside: bool,
+    /// Whether a stream has ended.
+    ended: bool,
+    out: Vec<u8>,
+    given: usize,
+    done: bool,
+}
+
+impl<C: Chunks> Inflate<C> {
+    pub(crate) fn new(chunks: C, compression: Compression) -> Self {
+        Inflate {
+            chunks,
+            compression,
+            chunk: Vec::new(),
+            at: 0,
+            inflater: Decompress::new(true),
+            inside: false,
+            ended: false,
+            out: Vec::new(),
+            given: 0,
+            done: false,
+        }
+    }
+
+    /// The next bytes of the payload; empty at its end. Keeps failing after an error.
+    pub(crate) fn piece(&mut self) -> Result<&[u8]> {
+        if self.given == self.out.len() {
+            self.given = 0;
+            self.fill()?;
+        }
+        let from = std::mem::replace(&mut self.given, self.out.len());
+        Ok(&self.out[from..])
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        self.out.clear();
+        while !self.done && self.out.is_empty() {
+            if self.compression == Compression::None {
+                self.done = !self.chunks.next(&mut self.out)?;
+                if self.done {
+                    self.out.clear();
+                }
+                continue;
+            }
+            if self.at == self.chunk.len() {
+                if !self.chunks.next(&mut self.chunk)? {
+                    self.done = true;
+                    if self.inside || (self.compression == Compression::Stream && !self.ended) {
+                        return Err(broken("the compressed payload ends early"));
+                    }
+                    return Ok(());
+                }
+                self.at = 0;
+                continue;
+            }
+            if self.ended {
+                if self.compression == Compression::Stream {
+                    return Err(broken("bytes follow the compressed payload"));
+                }
+                self.inflater.reset(true);
+                self.ended = false;
+            }
+            self.inflate()?;
+        }
+        Ok(())
+    }
+
+    fn inflate(&mut self) -> Result<()> {
+        self.inside = true;
+        self.out.resize(PIECE, 0);
+        let (before_in, before_out) = (self.inflater.total_in(), self.inflater.total_out());
+        let status = self
+            .inflater
+            .decompress(&self.chunk[self.at..], &mut self.out, FlushDecompress::None)
+            .map_err(|_| broken("the compressed payload is not a zlib stream"))?;
+        let read = self.inflater.total_in() - before_in;
+        let written = self.inflater.total_out() - before_out;
+        self.at += usize::try_from(read).unwrap_or(usize::MAX);
+        self.out.truncate(usize::try_from(written).unwrap_or(0));
+        if status == Status::StreamEnd {
+            self.inside = false;
+            self.ended = true;
+        } else if read == 0 && written == 0 {
+            return Err(broken("the compressed payload does not go on"));
+        }
+        Ok(())
+    }
+}
+
+impl<C: Chunks> Read for Inflate<C> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.out.len() {
+            self.given = 0;
+            self.fill().map_err(into_io)?;
+        }
+        let n = buf.len().min(self.out.len() - self.given);
+        buf[..n].copy_from_slice(&self.out[self.given..self.given + n]);
+        self.given += n;
+        Ok(n)
+    }
+}
+
+/// An authentic body whose contents make no sense: the fault lies before the encryption.
+fn broken(what: &str) -> Error {
+    Error::Damaged(Damage {
+        what: what.into(),
+        blocks: Vec::new(),
+    })
+}
+
+/// Wraps an error for `std::io::Read`.
+pub(crate) fn into_io(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+/// Unwraps what [`into_io`] wrapped.
+pub(crate) fn from_io(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::Io(error),
+    }
+}

@@ -1,0 +1,239 @@
+//! Where the stored units are, after bytes were cut out or pushed in.
+//!
+//! A unit is one copy of one block. Units are numbered in the order of the file, and each has a
+//! nominal offset. The map says by how many bytes they are shifted, in runs, so that its size grows
+//! with the number of breaks and not with the file. Hashes decide; error correction is never asked.
+
+use std::ops::Range;
+
+use super::blocks::Layout;
+use crate::source::Source;
+use crate::{Error, Result};
+
+/// Bytes searched at a time.
+const WINDOW: usize = 4 << 20;
+/// Units after a bad one that are tried at the known shifts before a search begins.
+const AHEAD: u64 = 3;
+
+/// What was found out about the places of all units.
+#[derive(Debug, Default)]
+pub(crate) struct Map {
+    /// From this unit on, units stand this many bytes behind (or before) their nominal offset.
+    runs: Vec<(u64, i64)>,
+    /// Units that are nowhere as they were written.
+    pub(crate) bad: Vec<Range<u64>>,
+    /// Units that are intact at another place than the nominal one.
+    pub(crate) moved: u64,
+    /// By how many bytes the file is longer or shorter than it should be.
+    excess: i64,
+}
+
+impl Map {
+    /// The shifts at which a unit may be found, likeliest first.
+    pub(crate) fn shifts(&self, unit: u64) -> Vec<i64> {
+        let next = self.runs.partition_point(|run| run.0 <= unit);
+        let mut shifts = Vec::with_capacity(4);
+        match next.checked_sub(1) {
+            Some(last) => shifts.push(self.runs[last].1),
+            None => shifts.push(0),
+        }
+        match self.runs.get(next) {
+            Some(run) => shifts.push(run.1),
+            None => shifts.push(self.excess),
+        }
+        if shifts[0] == shifts[1] {
+            shifts.pop();
+        }
+        shifts
+    }
+
+    /// The number of bad units.
+    pub(crate) fn bad_units(&self) -> u64 {
+        self.bad.iter().map(|r| r.end - r.start).sum()
+    }
+
+    /// Whether a unit is bad.
+    pub(crate) fn is_bad(&self, unit: u64) -> bool {
+        let i = self.bad.partition_point(|r| r.end <= unit);
+        self.bad.get(i).is_some_and(|r| r.contains(&unit))
+    }
+
+    fn add_bad(&mut self, units: Range<u64>) {
+        if units.is_empty() {
+            return;
+        }
+        match self.bad.last_mut() {
+            Some(last) if last.end == units.start => last.end = units.end,
+            _ => self.bad.push(units),
+        }
+    }
+}
+
+struct Locator<'a, L: Layout> {
+    source: &'a dyn Source,
+    layout: &'a L,
+    buf: Vec<u8>,
+    /// Bytes that searching may still hash.
+    work: u64,
+    size: u64,
+}
+
+/// Finds all units.
+pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) -> Result<Map> {
+    let size = source.size()?;
+    let excess = i64::try_from(size)
+        .ok()
+        .zip(i64::try_from(layout.size()).ok())
+        .map_or(0, |(a, b)| a - b);
+    let mut map = Map {
+        excess,
+        ..Map::default()
+    };
+    let mut known = vec![0];
+    if excess != 0 {
+        known.push(excess);
+    }
+    let mut locator = Locator {
+        source,
+        layout,
+        buf: Vec::new(),
+        work: size.saturating_mul(4).saturating_add(64 << 20),
+        size,
+    };
+    let units = layout.blocks() * 2;
+    let (mut unit, mut shift) = (0, 0_i64);
+    'units: while unit < units {
+        if (map.bad.len() as u64).saturating_mul(32) > memory {
+            return Err(Error::Limit {
+                what: "map of the damage, in bytes",
+                got: map.bad.len() as u64 * 32,
+                limit: memory,
+            });
+        }
+        if locator.intact(unit, shift)? {
+            if map.runs.last().is_none_or(|run| run.1 != shift) {
+                map.runs.push((unit, shift));
+            }
+            map.moved += u64::from(shift != 0);
+            unit += 1;
+            continue;
+        }
+        let in_place = locator.aligned(unit);
+        for &other in known.iter().filter(|&&s| s != shift) {
+            if !in_place && locator.intact(unit, other)? {
+                shift = other;
+                continue 'units;
+            }
+        }
+        if in_place {
+            map.add_bad(unit..unit + 1);
+            unit += 1;
+            continue;
+        }
+        // Neither the place before nor a known one: look ahead, then search.
+        for ahead in unit + 1..(unit + 1 + AHEAD).min(units) {
+            for i in 0..known.len() + 1 {
+                let shift_there = if i == 0 { shift } else { known[i - 1] };
+                if locator.intact(ahead, shift_there)? {
+                    map.add_bad(unit..ahead);
+                    (unit, shift) = (ahead, shift_there);
+                    continue 'units;
+                }
+            }
+        }
+        let from = match unit.checked_sub(1) {
+            Some(before) if map.runs.last().is_some() => {
+                let end = layout.offset(before) + locator.stored_len(before) as u64;
+                end.saturating_add_signed(shift)
+            }
+            _ => 0,
+        };
+        let Some((offset, found)) = locator.search(from, unit, shift)? else {
+            map.add_bad(unit..units);
+            break;
+        };
+        let there = i64::try_from(offset).unwrap_or(i64::MAX)
+            - i64::try_from(layout.offset(found)).unwrap_or(i64::MAX);
+        map.add_bad(unit..found);
+        (unit, shift) = (found, there);
+        if !known.contains(&there) && known.len() < 16 {
+            known.push(there);
+        }
+    }
+    Ok(map)
+}
+
+impl<L: Layout> Locator<'_, L> {
+    fn stored_len(&self, unit: u64) -> usize {
+        self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing()
+    }
+
+    /// Whether the unit stands as it was written at this shift; its bytes are left in the buffer.
+    fn intact(&mut self, unit: u64, shift: i64) -> Result<bool> {
+        let len = self.stored_len(unit);
+        self.buf.resize(len, 0);
+        let Some(offset) = self.layout.offset(unit).checked_add_signed(shift) else {
+            self.buf.fill(0);
+            return Ok(false);
+        };
+        let got = self.source.read_full_at(&mut self.buf, offset)?;
+        if got < len {
+            self.buf[got..].fill(0);
+            return Ok(false);
+        }
+        Ok(self.layout.verify(unit, &self.buf))
+    }
+
+    /// Whether the bytes in the buffer are the unit with damage in it, rather than something else:
+    /// some of its rows are intact.
+    fn aligned(&self, unit: u64) -> bool {
+        let len = self.layout.encoded_len(self.layout.block_of(unit));
+        let intact = super::rows::rows(len)
+            .filter(|row| {
+                let row = &self.buf[row.clone()];
+                row.iter().any(|&b| b != 0) && self.layout.code().valid(row)
+            })
+            .take(2)
+            .count();
+        intact == 2 || intact == len.div_ceil(super::rows::ROW)
+    }
+
+    /// The next intact unit at or after an offset, not before `unit` in the order of the file.
+    fn search(&mut self, from: u64, unit: u64, shift: i64) -> Result<Option<(u64, u64)>> {
+        let units = self.layout.blocks() * 2;
+        let longest = self.stored_len(0);
+        let mut at = from;
+        while at < self.size {
+            let len = (WINDOW + longest).min(usize::try_from(self.size - at).unwrap_or(usize::MAX));
+            self.buf.resize(len, 0);
+            let got = self.source.read_full_at(&mut self.buf, at)?;
+            self.buf.truncate(got);
+            let last = at + got as u64 >= self.size;
+            let end = if last { got } else { WINDOW.min(got) };
+            let mut start = 0;
+            while start < end {
+                let hit = self.layout.find(&self.buf, start..end, &mut self.work);
+                let Some((position, block)) = hit else { break };
+                let offset = at + position as u64;
+                // Of the two copies, the one that is still to come and is shifted least.
+                let best = [0, 1]
+                    .map(|copy| self.layout.unit(copy, block))
+                    .into_iter()
+                    .filter(|&u| u >= unit && u < units)
+                    .min_by_key(|&u| {
+                        let nominal = self.layout.offset(u).saturating_add_signed(shift);
+                        nominal.abs_diff(offset)
+                    });
+                if let Some(found) = best {
+                    return Ok(Some((offset, found)));
+                }
+                start = position + 1;
+            }
+            if self.work == 0 || last {
+                return Ok(None);
+            }
+            at += end as u64;
+        }
+        Ok(None)
+    }
+}

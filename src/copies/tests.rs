@@ -1,0 +1,142 @@
+use super::heal::{Budget, Outcome, Stored, heal};
+use super::records;
+use super::rows::{Code, ROW, encoded_len, extract};
+
+/// Painted input: a period of 251 shows every misplacement.
+fn paint(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i % 251) as u8 ^ (i / 251) as u8)
+        .collect()
+}
+
+fn encoded(nsym: usize, len: usize) -> (Code, Vec<u8>) {
+    let code = Code::new(nsym).unwrap();
+    let mut out = Vec::new();
+    code.encode(&paint(len), &mut out).unwrap();
+    (code, out)
+}
+
+fn healed(code: &Code, right: &[u8], copies: &[Vec<u8>]) -> bool {
+    let sources: Vec<Stored> = copies
+        .iter()
+        .map(|c| Stored {
+            bytes: c.clone(),
+            present: 0..c.len(),
+        })
+        .collect();
+    let mut prove = |block: &[u8]| block == right;
+    match heal(code, &sources, &Budget::default(), &mut prove) {
+        Outcome::Proven(block) => block == right,
+        _ => false,
+    }
+}
+
+#[test]
+fn lengths() {
+    for nsym in [1, 2, 7, 16, 128, 254] {
+        for len in [1, 2, 100, 238, 239, 240, 255, 1000, 4096] {
+            let (_, block) = encoded(nsym, len);
+            assert_eq!(block.len(), encoded_len(len, nsym));
+            let mut data = Vec::new();
+            extract(&block, nsym, &mut data);
+            assert_eq!(data, paint(len));
+        }
+    }
+}
+
+#[test]
+fn full_budget_in_both_copies() {
+    let (code, right) = encoded(16, 3000);
+    let mut a = right.clone();
+    let mut b = right.clone();
+    for row in 0..right.len() / ROW {
+        for e in 0..8 {
+            a[row * ROW + e * 11] ^= 0x55;
+            b[row * ROW + e * 13 + 100] ^= 0x77;
+        }
+    }
+    assert!(healed(&code, &right, &[a, b]));
+}
+
+#[test]
+fn wiped_areas_are_no_rows() {
+    let (code, right) = encoded(16, 20_000);
+    let mut a = right.clone();
+    let mut b = right.clone();
+    a[1000..5096].fill(0);
+    b[9000..13_096].fill(0);
+    assert!(healed(&code, &right, &[a.clone(), b.clone()]));
+    // The two areas meet inside of a row.
+    b[5096..7000].fill(0xFF);
+    assert!(healed(&code, &right, &[a, b]));
+}
+
+#[test]
+fn one_more_than_half_the_distance() {
+    for (nsym, errors) in [(7, 4), (16, 9)] {
+        let (code, right) = encoded(nsym, 1000);
+        let mut copy = right.clone();
+        for e in 0..errors {
+            copy[300 + e * 9] ^= 0xFF;
+        }
+        assert!(healed(&code, &right, &[copy.clone(), copy]), "{nsym}");
+    }
+}
+
+#[test]
+fn the_same_burst_in_both_copies() {
+    let (code, right) = encoded(16, 1000);
+    let mut copy = right.clone();
+    for byte in &mut copy[300..314] {
+        *byte ^= 0xA5;
+    }
+    assert!(healed(&code, &right, &[copy.clone(), copy]));
+}
+
+#[test]
+fn more_differences_than_parity() {
+    let (code, right) = encoded(16, 1000);
+    let mut a = right.clone();
+    let mut b = right.clone();
+    for e in 0..11 {
+        a[260 + e * 20] ^= 1 + e as u8;
+        b[265 + e * 20] ^= 1 + e as u8;
+    }
+    assert!(healed(&code, &right, &[a, b]));
+}
+
+#[test]
+fn a_byte_cut_out_inside() {
+    let (code, right) = encoded(16, 2000);
+    // One shift shows the front, the other the rear.
+    let mut rear = right.clone();
+    rear[..700].fill(0x3C);
+    let mut front = right.clone();
+    for (i, byte) in front.iter_mut().enumerate().skip(699) {
+        *byte = right.get(i + 1).copied().unwrap_or(9);
+    }
+    assert!(healed(&code, &right, &[front, rear]));
+}
+
+#[test]
+fn records_from_two_damaged_copies() {
+    let right = paint(152);
+    let test = |a: &[u8], b: &[u8]| records::recover(&[a, b], 1 << 20, |r| r == right);
+    let mut a = right.clone();
+    let mut b = right.clone();
+    a[20] ^= 1;
+    b[30] ^= 0x20;
+    b[90] ^= 0x20;
+    assert_eq!(test(&a, &b), Some(right.clone()));
+    a[40..90].fill(0);
+    assert_eq!(test(&a, &b), Some(right.clone()));
+    // The same byte, with different bits.
+    b[20] ^= 2;
+    assert_eq!(test(&a, &b), Some(right.clone()));
+    // One copy only, and two bits.
+    a = right.clone();
+    a[5] ^= 4;
+    a[100] ^= 8;
+    assert_eq!(test(&a, &a), Some(right.clone()));
+    assert_eq!(test(&[0; 152], &[0xFF; 152]), None);
+}

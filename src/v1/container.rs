@@ -1,0 +1,300 @@
+//! A container of version 1: opened, validated, repaired, unlocked.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::format::{HEADER, hash};
+use super::keys;
+use super::layout::Layout;
+use super::metadata::{self, Metadata};
+use super::payload::Payload;
+use crate::archive::Version;
+use crate::copies::blocks::{Blocks, Layout as _};
+use crate::copies::heal::Outcome;
+use crate::copies::rows::extract;
+use crate::error::{Damage, FailedBlock};
+use crate::report::Report;
+use crate::source::Source;
+use crate::{Error, Limits, Passphrase, Result};
+
+/// A container of version 1.
+///
+/// Opening it needs no key. All of it but the contents can be checked and repaired without one.
+pub struct Container {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) blocks: Blocks<Layout>,
+    metadata: Metadata,
+    limits: Limits,
+}
+
+/// What a container of version 1 says about itself in the clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// When it was made: ISO 8601.
+    pub created: String,
+    /// Whether the payload is compressed.
+    pub compressed: bool,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Bytes of a block before encoding.
+    pub block_size: u64,
+    /// Parity bytes for each 255 bytes.
+    pub nsym: usize,
+    /// Bytes of the compressed and encrypted payload.
+    pub ciphertext_len: u64,
+    /// Length of the payload, where it is not compressed.
+    pub payload_len: Option<u64>,
+    /// SHA-256 of the payload.
+    pub payload_sha256: [u8; 32],
+    /// Bytes that the file should have.
+    pub size: u64,
+    /// Longest stretch of lost bytes that the file survives wherever it lies: the manifests
+    /// stand side by side, and both are needed.
+    pub burst: u64,
+    /// Argon2id: passes, KiB, lanes.
+    pub argon2: (u32, u32, u32),
+}
+
+/// Notes are not repeated for every one of a million blocks.
+const NAMED: usize = 8;
+
+impl Container {
+    /// Opens a container, or says `None` if this is none of version 1.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if header or manifest are beyond repair, or make no sense.
+    pub fn open(source: Arc<dyn Source>, limits: Limits) -> Result<Option<Self>> {
+        let Some(metadata) = metadata::find(&*source, &limits)? else {
+            return Ok(None);
+        };
+        let layout = Layout::new(metadata.manifest.clone(), metadata.bytes.len() as u64)?;
+        Ok(Some(Container {
+            inner: Arc::new(Inner {
+                blocks: Blocks::new(source, layout, limits),
+                metadata,
+                limits,
+            }),
+        }))
+    }
+
+    /// What the container says about itself.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        let manifest = &self.inner.metadata.manifest;
+        Info {
+            created: manifest.created.clone(),
+            compressed: manifest.compressed,
+            blocks: manifest.blocks(),
+            block_size: manifest.block_size,
+            nsym: manifest.nsym,
+            ciphertext_len: manifest.ciphertext_len,
+            payload_len: (!manifest.compressed).then_some(manifest.ciphertext_len - 16),
+            payload_sha256: manifest.payload_sha256,
+            size: self.inner.blocks.layout.size(),
+            burst: self.inner.metadata.bytes.len() as u64,
+            argon2: (
+                manifest.kdf.time_cost,
+                manifest.kdf.memory_cost,
+                manifest.kdf.parallelism,
+            ),
+        }
+    }
+
+    /// Checks every byte. With the passphrase, the contents are decrypted and checked as well.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`], [`Error::Limit`], or what reading says. Damage is no error here.
+    pub fn validate(&self, passphrase: Option<&Passphrase>) -> Result<Report> {
+        let payload = passphrase.map(|p| self.unlock(p)).transpose()?;
+        let mut report = self.inner.check(&mut |_, _| Ok(()))?;
+        if let Some(payload) = payload.filter(|_| report.failed_blocks.is_empty()) {
+            payload.copy_to(&mut std::io::sink())?;
+            report.decrypted = true;
+        }
+        Ok(report)
+    }
+
+    /// Writes the container as it was before the damage, bit for bit. No passphrase is needed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if blocks are beyond repair; nothing is written then.
+    pub fn repair(&self, _: Option<&Passphrase>, out: &mut dyn Write) -> Result<Report> {
+        let inner = &self.inner;
+        let report = inner.check(&mut |_, _| Ok(()))?;
+        if !report.failed_blocks.is_empty() {
+            return Err(lost(report.failed_blocks, report.blocks));
+        }
+        out.write_all(&inner.metadata.header)?;
+        out.write_all(&inner.metadata.bytes)?;
+        out.write_all(&inner.metadata.bytes)?;
+        for _copy in 0..2 {
+            for block in 0..inner.blocks.layout.blocks() {
+                out.write_all(&inner.encoded(block)?)?;
+            }
+        }
+        out.write_all(&inner.metadata.header)?;
+        out.flush()?;
+        Ok(report)
+    }
+
+    /// Takes the passphrase and gives access to the payload.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`], [`Error::Limit`].
+    pub fn unlock(&self, passphrase: &Passphrase) -> Result<Payload> {
+        let manifest = &self.inner.metadata.manifest;
+        let key = keys::unwrap(manifest, passphrase, &self.inner.limits)?;
+        Ok(Payload::new(self.inner.clone(), &key))
+    }
+}
+
+pub(super) fn lost(blocks: Vec<FailedBlock>, of: u64) -> Error {
+    Error::Damaged(Damage {
+        what: format!("{} of {of} blocks", blocks.len()),
+        blocks,
+    })
+}
+
+impl Inner {
+    pub(super) fn manifest(&self) -> &super::manifest::Manifest {
+        &self.metadata.manifest
+    }
+
+    /// A block encoded, healed if need be.
+    fn encoded(&self, block: u64) -> Result<Vec<u8>> {
+        let layout = &self.blocks.layout;
+        let mut prove = |encoded: &[u8], _: &[Vec<u8>]| layout.proven(block, encoded);
+        match self.blocks.block(block, &mut prove)? {
+            Outcome::Proven(encoded) => Ok(encoded),
+            _ => Err(lost(vec![self.failed(block)], layout.blocks())),
+        }
+    }
+
+    /// The bytes of the ciphertext that a block holds.
+    pub(super) fn data(&self, block: u64) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        extract(&self.encoded(block)?, self.manifest().nsym, &mut data);
+        Ok(data)
+    }
+
+    pub(super) fn failed(&self, block: u64) -> FailedBlock {
+        let manifest = self.manifest();
+        let start = block * manifest.block_size;
+        let body = manifest.ciphertext_len - 16;
+        let end = (start + manifest.data_len(block) as u64).min(body);
+        FailedBlock {
+            block,
+            kind: "data",
+            payload: (!manifest.compressed).then_some(start.min(body)..end),
+        }
+    }
+
+    /// Looks at every region of the file; `block` is called for each block that is whole.
+    fn check(&self, whole: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<Report> {
+        let layout = &self.blocks.layout;
+        let map = self.blocks.map()?;
+        let mut report = Report::new(Version::V1);
+        report.blocks = layout.blocks();
+        report.sectors = 2 * report.blocks + 4;
+        report.sectors_bad = map.bad_units();
+        self.check_metadata(&mut report)?;
+        self.describe(map, &mut report)?;
+        let mut block = 0;
+        while block < report.blocks {
+            let bad = [0, 1].map(|copy| map.is_bad(layout.unit(copy, block)));
+            if bad == [true, true] {
+                match self.encoded(block) {
+                    Ok(encoded) => {
+                        report.blocks_healed += 1;
+                        whole(block, &encoded)?;
+                    }
+                    Err(Error::Damaged(damage)) => report.failed_blocks.extend(damage.blocks),
+                    Err(other) => return Err(other),
+                }
+            } else if bad != [false, false] {
+                report.blocks_healed += 1;
+            }
+            block += 1;
+        }
+        Ok(report)
+    }
+
+    fn check_metadata(&self, report: &mut Report) -> Result<()> {
+        let (source, meta) = (&self.blocks.source, &self.metadata);
+        let len = meta.bytes.len() as u64;
+        let size = self.blocks.layout.size();
+        let regions: [(&str, u64, &[u8]); 4] = [
+            ("front header", 0, &meta.header),
+            ("first manifest", HEADER as u64, &meta.bytes),
+            ("second manifest", HEADER as u64 + len, &meta.bytes),
+            ("back header", size - HEADER as u64, &meta.header),
+        ];
+        for (name, offset, right) in regions {
+            let mut found = vec![0; right.len()];
+            let got = source.read_full_at(&mut found, offset)?;
+            if got < right.len() || hash(&found) != hash(right) {
+                report.sectors_bad += 1;
+                report.notes.push(format!("the {name} is damaged"));
+            }
+        }
+        if !meta.confirmed {
+            report
+                .notes
+                .push("no header's hash confirms the manifest".into());
+        }
+        Ok(())
+    }
+
+    fn describe(&self, map: &crate::copies::locate::Map, report: &mut Report) -> Result<()> {
+        let layout = &self.blocks.layout;
+        for (copy, name) in [(0, "A"), (1, "B")] {
+            let units = layout.unit(copy, 0)..layout.unit(copy, 0) + layout.blocks();
+            let bad: u64 = map
+                .bad
+                .iter()
+                .map(|r| {
+                    let (start, end) = (r.start.max(units.start), r.end.min(units.end));
+                    end.saturating_sub(start)
+                })
+                .sum();
+            let first = map
+                .bad
+                .iter()
+                .flat_map(|r| r.start.max(units.start)..r.end.min(units.end))
+                .take(NAMED)
+                .map(|u| layout.block_of(u).to_string())
+                .collect::<Vec<_>>();
+            if bad > 0 {
+                let more = if bad > first.len() as u64 {
+                    ", …"
+                } else {
+                    ""
+                };
+                report.notes.push(format!(
+                    "copy {name}: {bad} of {} blocks damaged or missing ({}{more})",
+                    layout.blocks(),
+                    first.join(", ")
+                ));
+            }
+        }
+        if map.moved > 0 {
+            report.misplaced = true;
+            report.notes.push(format!(
+                "bytes were cut out or pushed in: {} block copies are not in their places",
+                map.moved
+            ));
+        }
+        let size = self.blocks.source.size()?;
+        if size != layout.size() {
+            report.misplaced = true;
+            report.notes.push(format!(
+                "the file has {size} bytes, and should have {}",
+                layout.size()
+            ));
+        }
+        Ok(())
+    }
+}

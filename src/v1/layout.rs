@@ -1,0 +1,125 @@
+//! Where the blocks of version 1 lie, and how they prove themselves.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use super::format::{HEADER, hash};
+use super::manifest::Manifest;
+use crate::copies::blocks;
+use crate::copies::heal::Stored;
+use crate::copies::rows::{Code, ROW};
+use crate::{Error, Result};
+
+/// The layout that a manifest of a certain length states.
+pub(crate) struct Layout {
+    pub(crate) manifest: Manifest,
+    code: Code,
+    /// Where copy A begins.
+    start: u64,
+    by_hash: OnceLock<HashMap<[u8; 16], u64>>,
+}
+
+impl Layout {
+    pub(crate) fn new(manifest: Manifest, manifest_len: u64) -> Result<Self> {
+        let code = Code::new(manifest.nsym)
+            .ok_or_else(|| Error::Misuse("nsym must be 1 to 254".into()))?;
+        Ok(Layout {
+            manifest,
+            code,
+            start: HEADER as u64 + 2 * manifest_len,
+            by_hash: OnceLock::new(),
+        })
+    }
+
+    /// Whether the encoded block has the hash that the manifest states.
+    pub(crate) fn proven(&self, block: u64, encoded: &[u8]) -> bool {
+        let index = usize::try_from(block).unwrap_or(usize::MAX);
+        self.manifest.encoded_hashes.get(index) == Some(&hash(encoded))
+    }
+
+    fn encoded(&self, block: u64) -> usize {
+        self.manifest.encoded_len(block)
+    }
+}
+
+impl blocks::Layout for Layout {
+    fn code(&self) -> &Code {
+        &self.code
+    }
+
+    fn blocks(&self) -> u64 {
+        self.manifest.blocks()
+    }
+
+    fn size(&self) -> u64 {
+        self.start + 2 * self.manifest.copy_len + HEADER as u64
+    }
+
+    fn unit(&self, copy: u8, block: u64) -> u64 {
+        u64::from(copy) * self.blocks() + block
+    }
+
+    fn block_of(&self, unit: u64) -> u64 {
+        unit % self.blocks()
+    }
+
+    fn offset(&self, unit: u64) -> u64 {
+        let copy = unit / self.blocks();
+        self.start + copy * self.manifest.copy_len + self.block_of(unit) * self.encoded(0) as u64
+    }
+
+    fn encoded_len(&self, block: u64) -> usize {
+        self.encoded(block)
+    }
+
+    fn trailing(&self) -> usize {
+        0
+    }
+
+    fn verify(&self, unit: u64, stored: &[u8]) -> bool {
+        self.proven(self.block_of(unit), stored)
+    }
+
+    fn known(&self, _block: u64, _encoded: &mut Stored) {}
+
+    /// A place where rows begin to be rows of the code may be the beginning of a block. (At any
+    /// other place the bytes of two rows are mixed.) Its hash tells which block.
+    fn find(&self, window: &[u8], starts: Range<usize>, work: &mut u64) -> Option<(usize, u64)> {
+        let by_hash = self.by_hash.get_or_init(|| {
+            let hashes = self.manifest.encoded_hashes.iter();
+            hashes.copied().zip(0..).collect()
+        });
+        let last = self.blocks() - 1;
+        let (long, short) = (self.encoded(0), self.encoded(last));
+        let row = long.min(ROW);
+        // The first syndrome is the sum of all bytes, which rolls along.
+        let mut sum = window
+            .get(starts.start..starts.start + row)?
+            .iter()
+            .fold(0, |s, b| s ^ b);
+        for at in starts {
+            let word = window.get(at..at + row)?;
+            if sum == 0 && word.iter().any(|&b| b != 0) && self.code.valid(word) {
+                let goes_on = at
+                    .checked_sub(row)
+                    .is_some_and(|p| self.code.valid(&window[p..at]));
+                for len in [long, short] {
+                    if goes_on || at + len > window.len() {
+                        continue;
+                    }
+                    *work = work.checked_sub(len as u64).unwrap_or(0);
+                    if *work == 0 {
+                        return None;
+                    }
+                    let block = by_hash.get(&hash(&window[at..at + len]));
+                    if let Some(&block) = block.filter(|&&b| self.encoded(b) == len) {
+                        return Some((at, block));
+                    }
+                }
+            }
+            sum ^= window[at] ^ window.get(at + row).copied().unwrap_or(0);
+        }
+        None
+    }
+}
