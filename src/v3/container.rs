@@ -113,16 +113,19 @@ impl Container {
         } = &self.structure;
         let target = self.structure.target(block);
         let healer = self.scanned.get().unwrap_or(healer);
-        let (outcome, findings) =
-            healer.heal(&healer.regions(order, block), target, keys, opener)?;
-        let (outcome, findings) = match outcome {
-            Outcome::Lost if !scanned && self.scanned.get().is_none() => {
-                let scanned = self.structure.scan(&self.options.limits)?;
-                let healer = self.scanned.get_or_init(|| scanned);
-                healer.heal(&healer.regions(order, block), target, keys, opener)?
-            }
-            other => (other, findings),
-        };
+        let mut result = healer.heal(&healer.regions(order, block), target, keys, opener)?;
+        if matches!(result.0, Outcome::Lost) {
+            let healer = match self.scanned.get() {
+                _ if *scanned => healer,
+                Some(healer) => healer,
+                None => {
+                    let scanned = self.structure.scan(&self.options.limits)?;
+                    self.scanned.get_or_init(|| scanned)
+                }
+            };
+            result = healer.heal(&healer.all_regions(order, block), target, keys, opener)?;
+        }
+        let (outcome, findings) = result;
         Ok(match outcome {
             Outcome::Healed(healed) => Found {
                 data: Some(healed.data),
@@ -478,9 +481,10 @@ impl Container {
 
     /// What the table must say of a block, where the table is lost.
     fn entry(&self, block: u64, found: &Found) -> Result<Option<Entry>> {
-        let needed = self.structure.entries.is_none() && block < self.structure.census.entries();
-        match &found.data {
-            Some(data) if needed => {
+        let known = self.structure.entries.get(block as usize).copied();
+        match (known, &found.data) {
+            (Some(Some(entry)), _) => Ok(Some(entry)),
+            (Some(None), Some(data)) => {
                 let size = self.geometry().payload_size();
                 // Tags are over frames and payloads, so the sectors are made again.
                 debug_assert_eq!(data.len() % size, 0);
@@ -495,7 +499,7 @@ impl Container {
     }
 
     fn rebuild(&self) -> Rebuild {
-        let wanted = self.structure.entries.is_none();
+        let wanted = self.structure.entries.iter().any(Option::is_none);
         Rebuild {
             wanted: wanted.then(|| self.structure.census.entries()),
             entries: Vec::new(),
@@ -540,6 +544,7 @@ struct Rebuild {
 impl Rebuild {
     fn add(&mut self, block: u64, entry: Option<Entry>) {
         if let Some(entry) = entry
+            && self.wanted.is_some()
             && block == self.entries.len() as u64
         {
             self.entries.push(entry);

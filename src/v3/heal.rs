@@ -1,6 +1,5 @@
 //! Healing one block: a ladder, cheapest rung first.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::block::Loom;
@@ -8,9 +7,9 @@ use super::geometry::Copy;
 use super::keys::Keys;
 use super::layout::{BELIEVED_BITS, BELIEVED_SHARE, CODE_LEN, FRAME_LEN, TAG_LEN};
 use super::order::Order;
-use super::scan::{Segments, read_past_errors};
+use super::scan::{Piece, Segments, Survey, read_past_errors};
 use super::sealed::{Opener, Place};
-use super::sector::{Frame, Kind, Sector, intact};
+use super::sector::{Frame, Kind, Sector, intact, write_tags};
 use super::table::Entry;
 use crate::rs::{Row, Trust};
 use crate::source::Source;
@@ -23,6 +22,34 @@ pub struct Replica {
     pub source: Arc<dyn Source>,
     /// Where in it the canonical order lies.
     pub segments: Arc<Segments>,
+    /// The pieces that a scan found, by their blocks.
+    pieces: Arc<Vec<Piece>>,
+}
+
+impl Replica {
+    /// A file of which nothing else is known: everything lies where the canonical order says.
+    pub fn canonical(source: Arc<dyn Source>) -> Self {
+        Replica {
+            source,
+            segments: Arc::new(Segments::whole(0)),
+            pieces: Arc::default(),
+        }
+    }
+
+    /// Takes over what a scan found.
+    pub fn place(&mut self, order: &Order, survey: Survey) {
+        let mut pieces = survey.pieces;
+        self.segments = Arc::new(Segments::new(order, &pieces));
+        pieces.sort_by_key(|piece| piece.block);
+        self.pieces = Arc::new(pieces);
+    }
+
+    /// The pieces of one block.
+    fn pieces(&self, block: u64) -> &[Piece] {
+        let from = self.pieces.partition_point(|piece| piece.block < block);
+        let to = self.pieces.partition_point(|piece| piece.block <= block);
+        &self.pieces[from..to]
+    }
 }
 
 /// A range of sectors of one block copy to look at.
@@ -93,6 +120,9 @@ pub enum Outcome {
     Lost,
 }
 
+/// Sectors that are read for one block at most, in each replica and once more.
+const SECTORS_MAX: usize = 1024;
+
 /// Heals blocks of one archive.
 #[derive(Clone)]
 pub struct Healer {
@@ -144,6 +174,57 @@ impl Healer {
         regions
     }
 
+    /// All places where a scan saw a sector of a block, and those where the canonical order has them:
+    /// for blocks that are lost otherwise.
+    pub fn all_regions(&self, order: &Order, block: u64) -> Vec<Region> {
+        let geometry = &self.loom.geometry;
+        let k = order.k(block);
+        let mut regions = self.regions(order, block);
+        for (replica, own) in self.replicas.iter().enumerate() {
+            for &copy in geometry.copies() {
+                regions.push(Region {
+                    replica,
+                    offset: order.offset(copy, block),
+                    copy,
+                    position: 0,
+                    count: geometry.sectors(copy, k),
+                    canonical: true,
+                });
+            }
+            for piece in own.pieces(block).iter().filter(|piece| piece.k == k) {
+                let copy = piece.copy.unwrap_or(Copy::A);
+                let (from, to) = (piece.positions.0.into(), usize::from(piece.positions.1) + 1);
+                let offset = piece.base + ((from as i64) << geometry.sector_shift());
+                regions.push(Region {
+                    replica,
+                    offset: offset.max(0) as u64,
+                    copy,
+                    position: from,
+                    count: to.min(geometry.sectors(copy, k)) - from,
+                    canonical: false,
+                });
+            }
+        }
+        regions.sort_by_key(|r| {
+            (
+                r.replica,
+                r.copy,
+                r.offset,
+                r.position,
+                std::cmp::Reverse(r.count),
+            )
+        });
+        regions.dedup_by(|next, first| {
+            (next.replica, next.copy) == (first.replica, first.copy)
+                && next.offset >= first.offset
+                && next.offset - first.offset
+                    == ((next.position.wrapping_sub(first.position)) << geometry.sector_shift())
+                        as u64
+                && next.position + next.count <= first.position + first.count
+        });
+        regions
+    }
+
     /// Rung 1: reads the data sectors of copy A and opens them. No hash and no parity is touched.
     ///
     /// Returns whether the block opened; if so, the raw bytes are handed to `each`.
@@ -158,7 +239,10 @@ impl Healer {
     ) -> Result<bool> {
         let geometry = &self.loom.geometry;
         let size = geometry.sector_size();
-        let Some(Replica { source, segments }) = self.replicas.first() else {
+        let Some(Replica {
+            source, segments, ..
+        }) = self.replicas.first()
+        else {
             return Ok(false);
         };
         let start = order.offset(Copy::A, target.block) + size as u64;
@@ -212,6 +296,7 @@ impl Healer {
         keys: Option<&Keys>,
         opener: &mut Opener,
     ) -> Result<(Outcome, Findings)> {
+        let regions = self.bounded(regions);
         let (hand, findings) = self.gather(regions, target)?;
         let mut altered = None;
         let mut proves = |data: &[u8], certain: bool| -> Result<bool> {
@@ -239,7 +324,7 @@ impl Healer {
                 return Ok(block.is_ok());
             }
             match target.entry {
-                Some(entry) => Ok(self.entry_of(target, data) == entry),
+                Some(entry) => Ok(self.entry_of(&hand, target, data) == entry),
                 None => Ok(certain),
             }
         };
@@ -276,18 +361,34 @@ impl Healer {
     }
 
     /// The entry that the block table has for a block of these data.
-    fn entry_of(&self, target: Target, data: &[u8]) -> Entry {
-        // The hash is over the tags of the data sectors, so frames and tags are made anew.
-        match self
-            .loom
-            .weave(target.kind, target.block, data, &[], Vec::new())
-        {
-            Ok(sectors) => sectors.entry(),
-            Err(_) => Entry {
-                k: 0,
-                hash: [0; 32],
-            },
+    fn entry_of(&self, hand: &Hand, target: Target, data: &[u8]) -> Entry {
+        let size = self.loom.geometry.sector_size();
+        let rows = data.chunks_exact(self.loom.geometry.payload_size());
+        let known = |slot: u8, row: &[u8]| {
+            hand.certain[usize::from(slot)]
+                .map(|index| Sector::new(&hand.bytes[index * size..(index + 1) * size]))
+                .filter(|sector| sector.payload() == row)
+        };
+        // Tags cover frame and payload, so those that are not in hand are made from both.
+        let mut made = Vec::new();
+        for (slot, row) in (1..=target.k).zip(rows.clone()) {
+            if known(slot, row).is_none() {
+                made.extend_from_slice(&self.frame(target, slot).to_bytes());
+                made.extend_from_slice(row);
+                made.extend_from_slice(&[0; TAG_LEN]);
+            }
         }
+        write_tags(&mut made, size);
+        let mut made = made
+            .chunks_exact(size)
+            .map(|sector| Sector::new(sector).tag());
+        let tags: Vec<&[u8]> = (1..=target.k)
+            .zip(rows)
+            .filter_map(|(slot, row)| {
+                known(slot, row).map_or_else(|| made.next(), |s| Some(s.tag()))
+            })
+            .collect();
+        Entry::of(&tags)
     }
 
     fn frame(&self, target: Target, slot: u8) -> Frame {
@@ -301,6 +402,16 @@ impl Healer {
         }
     }
 
+    /// As many of the regions as a block may take memory for: forged frames can name any number.
+    fn bounded<'a>(&self, regions: &'a [Region]) -> &'a [Region] {
+        let mut room = SECTORS_MAX * (1 + self.replicas.len());
+        let fits = |region: &&Region| {
+            room = room.saturating_sub(region.count);
+            room > 0
+        };
+        &regions[..regions.iter().take_while(fits).count()]
+    }
+
     /// Reads the regions and sorts their sectors.
     fn gather(&self, regions: &[Region], target: Target) -> Result<(Hand, Findings)> {
         let geometry = &self.loom.geometry;
@@ -312,22 +423,32 @@ impl Healer {
             believed: Vec::new(),
         };
         let mut findings = Findings::default();
-        // Every sector that a canonical first replica has, and whether it is there and intact.
-        let mut present: HashMap<(Copy, usize), bool> = HashMap::new();
-        for &copy in geometry.copies() {
-            for position in 0..geometry.sectors(copy, target.k) {
-                present.insert((copy, position), false);
-            }
-        }
-        let mut conflicts = [false; CODE_LEN];
+        // Which sectors a canonical first replica has where they belong, copy by copy.
+        let mut present: Vec<Vec<bool>> = geometry
+            .copies()
+            .iter()
+            .map(|copy| vec![false; geometry.sectors(*copy, target.k)])
+            .collect();
+        let mut forged = [false; CODE_LEN];
         let mut first = 0;
         for region in regions {
-            let bytes = &mut hand.bytes[first * size..(first + region.count) * size];
+            let (before, bytes) = hand.bytes.split_at_mut(first * size);
+            let bytes = &mut bytes[..region.count * size];
             let source = &*self.replicas[region.replica].source;
             let read = read_past_errors(source, bytes, region.offset)?;
             let slots: Vec<u8> = geometry.slots(region.copy, target.k).collect();
             let slots = &slots[region.position..region.position + region.count];
-            let mut good = intact(bytes, size, |i| (i + 1) * size <= read);
+            // A sector that equals an intact one is intact, and is not hashed.
+            let twin = |i: usize, bytes: &[u8]| {
+                hand.certain[usize::from(slots[i])].is_some_and(|index| {
+                    bytes[i * size..(i + 1) * size] == before[index * size..(index + 1) * size]
+                })
+            };
+            let twins: Vec<bool> = (0..region.count).map(|i| twin(i, bytes)).collect();
+            let mut good = intact(bytes, size, |i| !twins[i] && (i + 1) * size <= read);
+            for (good, twin) in good.iter_mut().zip(&twins) {
+                *good |= twin;
+            }
             findings.unstable += self.read_again(region, bytes, &mut good)?;
 
             // A range that is searched by mistake holds other sectors of the archive, whose frames
@@ -346,12 +467,13 @@ impl Healer {
                         continue;
                     }
                     if region.canonical && region.replica == 0 {
-                        present.insert((region.copy, region.position + i), true);
+                        let copy = usize::from(region.copy == Copy::B);
+                        present[copy][region.position + i] = true;
                     }
-                    match hand.certain[usize::from(slot)] {
-                        None => hand.certain[usize::from(slot)] = Some(index),
-                        Some(_) => conflicts[usize::from(slot)] = true,
-                    }
+                    // Two intact sectors for one slot that differ were made on purpose.
+                    forged[usize::from(slot)] |=
+                        hand.certain[usize::from(slot)].is_some() && !twins[i];
+                    hand.certain[usize::from(slot)].get_or_insert(index);
                 } else if slot != 0
                     && (i + 1) * size <= read
                     && expected.distance(sector.frame_bytes()) <= BELIEVED_BITS
@@ -365,8 +487,16 @@ impl Healer {
             }
             first += region.count;
         }
-        self.settle(regions, target, &mut hand, &conflicts);
-        findings.bad = present.values().filter(|present| !**present).count() as u64;
+        for (certain, forged) in hand.certain.iter_mut().zip(forged) {
+            if forged {
+                *certain = None;
+            }
+        }
+        findings.bad = present
+            .iter()
+            .flatten()
+            .filter(|present| !**present)
+            .count() as u64;
         Ok((hand, findings))
     }
 
@@ -391,45 +521,6 @@ impl Healer {
             }
         }
         Ok(unstable)
-    }
-
-    /// Two intact sectors for one slot that differ were made on purpose: neither is certain.
-    fn settle(
-        &self,
-        regions: &[Region],
-        target: Target,
-        hand: &mut Hand,
-        conflicts: &[bool; CODE_LEN],
-    ) {
-        if !conflicts.contains(&true) {
-            return;
-        }
-        let size = self.loom.geometry.sector_size();
-        let sector = |index: usize| Sector::new(&hand.bytes[index * size..(index + 1) * size]);
-        let mut first = 0;
-        let mut differ = [false; CODE_LEN];
-        for region in regions {
-            let slots = self.loom.geometry.slots(region.copy, target.k);
-            for (i, slot) in slots.skip(region.position).take(region.count).enumerate() {
-                let Some(chosen) = hand.certain[usize::from(slot)] else {
-                    continue;
-                };
-                let (own, other) = (sector(first + i), sector(chosen));
-                if conflicts[usize::from(slot)]
-                    && own.tag() != other.tag()
-                    && own.frame_bytes() == other.frame_bytes()
-                    && super::sector::is_intact(&hand.bytes[(first + i) * size..][..size])
-                {
-                    differ[usize::from(slot)] = true;
-                }
-            }
-            first += region.count;
-        }
-        for (certain, differ) in hand.certain.iter_mut().zip(differ) {
-            if differ {
-                *certain = None;
-            }
-        }
     }
 
     /// Rungs 2 and 3: the data sectors from those that are certain, if there are k of them.

@@ -15,6 +15,7 @@ pub mod passphrase;
 pub mod payload;
 pub mod scan;
 pub mod sealed;
+mod search;
 pub mod sector;
 pub mod table;
 pub mod writer;

@@ -1,16 +1,16 @@
 //! Opening: from bytes to the header page, the block table and the canonical order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::block::Loom;
 use super::geometry::{Copy, Geometry};
 use super::heal::{Healer, Outcome, Region, Replica, Target};
-use super::layout::{FRAME_LEN, PAGE_RECORD_MAX, SECTOR_OVERHEAD, SECTOR_SHIFTS};
 use super::order::Order;
 use super::page::Page;
-use super::scan::{Segments, Survey, frames, read_past_errors};
+use super::scan::{Piece, Survey, read_past_errors};
 use super::sealed::Opener;
+use super::search::{Found, find_page, newest_page, vote};
 use super::sector::{ArchiveId, Kind, is_intact};
 use super::table::{Census, Entry, TableBlock};
 use crate::error::Damage;
@@ -25,8 +25,8 @@ pub struct Structure {
     pub order: Order,
     /// How many blocks of which kind there are.
     pub census: Census,
-    /// The entries of the block table, if it could be had.
-    pub entries: Option<Vec<Entry>>,
+    /// The entries of the block table, as far as they could be had.
+    pub entries: Vec<Option<Entry>>,
     /// Heals blocks where the sectors lie.
     pub healer: Healer,
     /// Whether a scan of the whole file was needed.
@@ -34,16 +34,6 @@ pub struct Structure {
     /// Findings worth a sentence.
     pub notes: Vec<String>,
 }
-
-/// A header page, and the archive it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    archive: ArchiveId,
-    page: Page,
-}
-
-/// Header pages that take part in a vote.
-const VOTERS_MAX: usize = 4096;
 
 impl Structure {
     /// Opens an archive of which `sources` are replicas; the first one decides which archive it is.
@@ -97,12 +87,9 @@ impl Structure {
             return Ok(None);
         }
         check_memory(&geometry, frame.block, limits)?;
-        let mut healer = Healer {
+        let healer = Healer {
             loom: Loom::new(found.archive, &found.page)?,
-            replicas: vec![Replica {
-                source: Arc::clone(source),
-                segments: Arc::new(Segments::whole(0)),
-            }],
+            replicas: vec![Replica::canonical(Arc::clone(source))],
         };
         // The last copies before the end sector are those of the table blocks.
         let copy = *geometry.copies().last().unwrap_or(&Copy::A);
@@ -141,16 +128,21 @@ impl Structure {
         let Some((census, entries)) = read_table(&geometry, &found.archive, &blocks)? else {
             return Ok(None);
         };
-        let order = canonical(&geometry, found.page.lag, &census, &entries);
+        let order = order_of(
+            &geometry,
+            found.page.lag,
+            &census,
+            &entries,
+            &BTreeMap::new(),
+        );
         if order.file_len() != len {
             return Ok(None);
         }
-        healer.replicas[0].segments = Arc::new(Segments::whole(0));
         Ok(Some(Structure {
             page: found.page.clone(),
             order,
             census,
-            entries: Some(entries),
+            entries,
             healer,
             scanned: false,
             notes: Vec::new(),
@@ -174,37 +166,35 @@ impl Structure {
             newest_page(&**source, survey, &mut found, notes)?;
         }
         let loom = Loom::new(archive, &found.page)?;
-        let replicas = sources.iter().map(|source| Replica {
-            source: Arc::clone(source),
-            segments: Arc::new(Segments::default()),
-        });
+        let replicas = sources
+            .iter()
+            .map(|source| Replica::canonical(Arc::clone(source)));
         let mut healer = Healer {
             loom,
             replicas: replicas.collect(),
         };
 
         let blocks = healed_tables(&healer, &surveys)?;
-        let (order, census, entries) = match read_table(&geometry, &archive, &blocks)? {
-            Some((census, entries)) => {
-                check_memory(&geometry, census.blocks(), limits)?;
-                (
-                    canonical(&geometry, found.page.lag, &census, &entries),
-                    census,
-                    Some(entries),
-                )
-            }
+        let votes = Survey::votes(surveys.iter());
+        let (census, entries) = match read_table(&geometry, &archive, &blocks)? {
+            Some((census, entries)) => (census, entries),
             None => {
-                let (order, census) = by_votes(&geometry, found.page.lag, &surveys, limits)?;
-                notes.push(
-                    "the block table is lost; it is made again from the blocks, if all of them \
-                     can be had"
-                        .into(),
-                );
-                (order, census, None)
+                let census = census_by_votes(&geometry, &votes, sources, notes)?;
+                check_memory(&geometry, census.blocks(), limits)?;
+                (census, vec![None; census.entries() as usize])
             }
         };
-        for (replica, survey) in healer.replicas.iter_mut().zip(&surveys) {
-            replica.segments = Arc::new(Segments::new(&order, &survey.pieces));
+        check_memory(&geometry, census.blocks(), limits)?;
+        if entries.iter().any(Option::is_none) {
+            notes.push(
+                "the block table, or a part of it, is lost; it is made again from the blocks, if \
+                 all of them can be had"
+                    .into(),
+            );
+        }
+        let order = order_of(&geometry, found.page.lag, &census, &entries, &votes);
+        for (replica, survey) in healer.replicas.iter_mut().zip(surveys) {
+            replica.place(&order, survey);
         }
         Ok(Structure {
             page: found.page,
@@ -227,7 +217,7 @@ impl Structure {
         let geometry = &self.page.geometry;
         for replica in &mut healer.replicas {
             let survey = Survey::new(&*replica.source, &healer.loom.archive, geometry, limits)?;
-            replica.segments = Arc::new(Segments::new(&self.order, &survey.pieces));
+            replica.place(&self.order, survey);
         }
         Ok(healer)
     }
@@ -235,11 +225,7 @@ impl Structure {
     /// What is known of one block.
     #[must_use]
     pub fn target(&self, block: u64) -> Target {
-        let entry = self
-            .entries
-            .as_ref()
-            .and_then(|e| e.get(block as usize))
-            .copied();
+        let entry = self.entries.get(block as usize).copied().flatten();
         Target {
             block,
             kind: self.census.kind(block),
@@ -278,90 +264,97 @@ fn table_entries(geometry: &Geometry, with_entry: u64, index: u32) -> usize {
     (with_entry - u64::from(index) * capacity).min(capacity) as usize
 }
 
-/// The order that a block table gives.
-fn canonical(geometry: &Geometry, lag: u32, census: &Census, entries: &[Entry]) -> Order {
+/// The order that the block table gives; where it is lost, what most frames of a block say of it.
+fn order_of(
+    geometry: &Geometry,
+    lag: u32,
+    census: &Census,
+    entries: &[Option<Entry>],
+    votes: &BTreeMap<u64, (Kind, u8)>,
+) -> Order {
     let with_entry = census.entries();
+    let own = (0u64..)
+        .zip(entries)
+        .map(|(block, entry)| match (entry, votes.get(&block)) {
+            (Some(entry), _) => entry.k,
+            (None, Some((_, k))) => *k,
+            // Nothing is left of this block. Nearly all blocks are full.
+            (None, None) => geometry.data(),
+        });
     let table = (0..census.table)
         .map(|index| geometry.table_sectors(table_entries(geometry, with_entry, index)) as u8);
-    Order::new(
-        *geometry,
-        lag,
-        entries.iter().map(|entry| entry.k).chain(table).collect(),
-    )
+    Order::new(*geometry, lag, own.chain(table).collect())
 }
 
-/// Puts the table blocks together, if all of them are in hand.
+/// Puts together what there is of the block table. `None` if no table block is in hand, or if they
+/// contradict each other.
 fn read_table(
     geometry: &Geometry,
     archive: &ArchiveId,
     blocks: &HashMap<u64, Vec<u8>>,
-) -> Result<Option<(Census, Vec<Entry>)>> {
+) -> Result<Option<(Census, Vec<Option<Entry>>)>> {
     let mut parsed: Vec<TableBlock<'_>> = Vec::new();
     for (&block, payload) in blocks {
         parsed.push(TableBlock::parse(geometry, archive, block, payload)?);
     }
-    parsed.sort_by_key(|table| table.first);
     let Some(first) = parsed.first() else {
         return Ok(None);
     };
     let census = first.census;
-    if parsed.len() as u64 != u64::from(census.table) || parsed.iter().any(|t| t.census != census) {
+    if parsed.iter().any(|table| table.census != census) {
         return Ok(None);
     }
-    Ok(Some((
-        census,
-        parsed.iter().flat_map(TableBlock::entries).collect(),
-    )))
+    // A table block holds as many entries as its size says, so this is in proportion to the file
+    // unless blocks are missing; and `Census` has bounded it.
+    let mut entries = vec![None; census.entries() as usize];
+    for table in parsed {
+        for (entry, own) in entries[table.first as usize..]
+            .iter_mut()
+            .zip(table.entries())
+        {
+            *entry = Some(own);
+        }
+    }
+    Ok(Some((census, entries)))
+}
+
+/// A table block that pieces speak of: how many sectors do, and where they lie.
+#[derive(Default)]
+struct Claim {
+    hits: u64,
+    pieces: Vec<(usize, Piece)>,
 }
 
 /// Heals the table blocks from the pieces that were found of them.
+///
+/// Blocks that a misread frame made up do not prove themselves, so none of them is in the result.
 fn healed_tables(healer: &Healer, surveys: &[Survey]) -> Result<HashMap<u64, Vec<u8>>> {
-    let geometry = &healer.loom.geometry;
-    let mut regions: HashMap<(u64, u8), Vec<Region>> = HashMap::new();
+    let mut claims: BTreeMap<(u64, u8), Claim> = BTreeMap::new();
     for (replica, survey) in surveys.iter().enumerate() {
-        for piece in survey
-            .pieces
-            .iter()
-            .filter(|piece| piece.kind == Kind::Table)
-        {
-            let copies = match &piece.copy {
-                Some(copy) => std::slice::from_ref(copy),
-                None => geometry.copies(),
-            };
-            for &copy in copies {
-                let all = geometry.sectors(copy, piece.k);
-                // Around a piece of some size, sectors with broken magic belong to it too.
-                let (from, to) = if piece.hits >= 3 {
-                    (0, all)
-                } else {
-                    (
-                        piece.positions.0.into(),
-                        all.min(usize::from(piece.positions.1) + 1),
-                    )
-                };
-                let skipped = (from as i64) << geometry.sector_shift();
-                if from < to && piece.base + skipped >= 0 {
-                    regions
-                        .entry((piece.block, piece.k))
-                        .or_default()
-                        .push(Region {
-                            replica,
-                            offset: (piece.base + skipped) as u64,
-                            copy,
-                            position: from,
-                            count: to - from,
-                            canonical: false,
-                        });
-                }
-            }
+        for piece in survey.pieces.iter().filter(|p| p.kind == Kind::Table) {
+            let claim = claims.entry((piece.block, piece.k)).or_default();
+            claim.hits += u64::from(piece.hits);
+            claim.pieces.push((replica, *piece));
         }
     }
+    // Forged frames can claim any number of table blocks: what that may cost is bounded, and what
+    // most sectors claim comes first.
+    let mut budget = TABLE_BUDGET;
+    for replica in &healer.replicas {
+        budget += 4 * replica.source.size()?;
+    }
+    let mut claims: Vec<_> = claims.into_iter().collect();
+    claims.sort_by_key(|(_, claim)| std::cmp::Reverse(claim.hits));
     let mut blocks = HashMap::new();
     let mut opener = Opener::new()?;
-    for ((block, k), mut regions) in regions {
-        // A block copy may have come in several pieces, and must not be read for each of them.
-        regions.sort_by_key(|r| (r.replica, r.copy, r.offset, std::cmp::Reverse(r.count)));
-        regions.dedup_by_key(|r| (r.replica, r.offset, r.copy));
+    for ((block, k), claim) in claims {
+        let regions = claim.regions(healer);
+        let sectors: usize = regions.iter().map(|region| region.count).sum();
+        let cost = (sectors << healer.loom.geometry.sector_shift()) as u64;
+        let Some(left) = budget.checked_sub(cost) else {
+            break;
+        };
+        budget = left;
         let target = Target {
             block,
             kind: Kind::Table,
@@ -372,204 +365,100 @@ fn healed_tables(healer: &Healer, surveys: &[Survey]) -> Result<HashMap<u64, Vec
             blocks.insert(block, healed.data);
         }
     }
-    // Blocks that a misread frame made up do not prove themselves, so none of them is here; but
-    // table blocks of which the kind was forged do, and contradict each other.
     Ok(blocks)
 }
 
-/// The order without a block table: what most frames of each block say of it.
-fn by_votes(
+/// Bytes that may be read to find the block table, beyond four times the files themselves.
+const TABLE_BUDGET: u64 = 64 << 20;
+/// A block copy in more pieces than this was taken apart sector by sector.
+const FEW_PIECES: usize = 64;
+
+impl Claim {
+    fn regions(&self, healer: &Healer) -> Vec<Region> {
+        let geometry = &healer.loom.geometry;
+        let mut regions = Vec::new();
+        for (replica, piece) in &self.pieces {
+            let copies = match &piece.copy {
+                Some(copy) => std::slice::from_ref(copy),
+                None => geometry.copies(),
+            };
+            for &copy in copies {
+                let all = geometry.sectors(copy, piece.k);
+                // Around the sectors that were seen, others with broken frames belong there too.
+                let (from, to) = if self.pieces.len() <= FEW_PIECES {
+                    (0, all)
+                } else {
+                    (
+                        piece.positions.0.into(),
+                        all.min(usize::from(piece.positions.1) + 1),
+                    )
+                };
+                let offset = piece.base + ((from as i64) << geometry.sector_shift());
+                if from < to && offset >= 0 {
+                    regions.push(Region {
+                        replica: *replica,
+                        offset: offset as u64,
+                        copy,
+                        position: from,
+                        count: to - from,
+                        canonical: false,
+                    });
+                }
+            }
+        }
+        // A block copy may have come in several pieces, and must not be read for each of them.
+        regions.sort_by_key(|r| (r.replica, r.copy, r.offset, std::cmp::Reverse(r.count)));
+        regions.dedup_by_key(|r| (r.replica, r.copy, r.offset));
+        regions
+    }
+}
+
+/// How many blocks there are, without a block table: the number of the manifest block tells. An
+/// unfinished backup has none; then what was written of the data can be salvaged.
+fn census_by_votes(
     geometry: &Geometry,
-    lag: u32,
-    surveys: &[Survey],
-    limits: &Limits,
-) -> Result<(Order, Census)> {
+    votes: &BTreeMap<u64, (Kind, u8)>,
+    sources: &[Arc<dyn Source>],
+    notes: &mut Vec<String>,
+) -> Result<Census> {
     let lost = |what: &str| {
         Error::Damaged(Damage {
             what: what.into(),
             blocks: Vec::new(),
         })
     };
-    let votes = Survey::votes(surveys.iter());
-    let manifest = votes.iter().find(|(_, (kind, _))| *kind == Kind::Manifest);
-    let Some((&manifest, _)) = manifest else {
-        return Err(lost(
-            "neither the block table nor a sector of the manifest is left",
-        ));
+    // A misread number of a block must not make the archive larger than its files can be.
+    let mut most = 0;
+    for source in sources {
+        most = source.size()?.max(most);
+    }
+    let most = most >> geometry.sector_shift();
+    let mut known = votes
+        .range(..most)
+        .map(|(block, (kind, _))| (*block, *kind));
+    let census = match known.clone().find(|(_, kind)| *kind == Kind::Manifest) {
+        Some((manifest, _)) => {
+            let index = votes.range(..manifest).rev();
+            let index = index
+                .take_while(|(_, (kind, _))| *kind == Kind::Index)
+                .last();
+            let index = index.map_or(0, |(&first, _)| manifest - first);
+            u32::try_from(index)
+                .ok()
+                .and_then(|index| Census::new(geometry, manifest - u64::from(index), index))
+        }
+        None => {
+            let last = known
+                .rfind(|(_, kind)| *kind == Kind::Data)
+                .map(|(block, _)| block);
+            let last = last.ok_or_else(|| lost("no sector of any block is left"))?;
+            notes.push(
+                "neither the block table nor the manifest is left: the backup may never have been \
+                 finished; its data can be salvaged"
+                    .into(),
+            );
+            Census::new(geometry, last + 1, 0)
+        }
     };
-    check_memory(geometry, manifest, limits)?;
-    let index = votes
-        .range(..manifest)
-        .rev()
-        .take_while(|(_, (kind, _))| *kind == Kind::Index);
-    let index = index.last().map_or(0, |(&first, _)| manifest - first);
-    let census = u32::try_from(index)
-        .ok()
-        .and_then(|index| Census::new(geometry, manifest - u64::from(index), index))
-        .ok_or_else(|| lost("the frames of its sectors contradict each other"))?;
-    let with_entry = (0..=manifest).map(|block| match votes.get(&block) {
-        Some((_, k)) => *k,
-        // Nothing is left of this block. Nearly all blocks are full.
-        None => geometry.data(),
-    });
-    let table = (0..census.table).map(|index| {
-        geometry.table_sectors(table_entries(geometry, census.entries(), index)) as u8
-    });
-    Ok((
-        Order::new(*geometry, lag, with_entry.chain(table).collect()),
-        census,
-    ))
-}
-
-/// The header page in the first or the last sector. Where both are intact, they must agree.
-fn find_page(source: &dyn Source) -> Result<Option<Found>> {
-    let len = source.size()?;
-    let mut pages = Vec::new();
-    for shift in SECTOR_SHIFTS {
-        let size = 1u64 << shift;
-        for offset in [Some(0), len.checked_sub(size)].into_iter().flatten() {
-            let mut sector = vec![0; size as usize];
-            if read_past_errors(source, &mut sector, offset)? == sector.len()
-                && let Some(found) = intact_page(&sector)?
-            {
-                pages.push(found);
-            }
-        }
-    }
-    pages.dedup();
-    // Two that differ are for the scan to settle.
-    Ok(if pages.len() == 1 { pages.pop() } else { None })
-}
-
-/// The header page that an intact sector is, if it is one.
-fn intact_page(sector: &[u8]) -> Result<Option<Found>> {
-    match super::sector::frame(sector) {
-        Ok((_, frame)) if frame.slot == 0 && is_intact(sector) => {
-            let payload = super::sector::Sector::new(sector).payload();
-            match Page::from_payload(&frame.archive, payload) {
-                Ok(page) => Ok(Some(Found {
-                    archive: frame.archive,
-                    page,
-                })),
-                Err(Error::NotDbs(_)) => Ok(None),
-                Err(error) => Err(error),
-            }
-        }
-        _ => Ok(None),
-    }
-}
-
-/// Of the header pages in a survey, the one of the highest generation that proves itself.
-fn newest_page(
-    source: &dyn Source,
-    survey: &Survey,
-    found: &mut Found,
-    notes: &mut Vec<String>,
-) -> Result<()> {
-    let mut sector = vec![0; found.page.geometry.sector_size()];
-    for &offset in &survey.pages {
-        if read_past_errors(source, &mut sector, offset)? < sector.len() {
-            continue;
-        }
-        if let Some(other) = intact_page(&sector)?
-            && other.archive == found.archive
-            && other.page.geometry == found.page.geometry
-            && other.page.lag == found.page.lag
-            && other.page.generation != found.page.generation
-        {
-            let note = "header pages of different generations: a change of passphrase was cut \
-                        short, or an older replica is merged; the newest one is valid";
-            if !notes.iter().any(|n| n == note) {
-                notes.push(note.into());
-            }
-            if other.page.generation > found.page.generation {
-                *found = other;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The header page by a bitwise majority over all sectors that look like one.
-///
-/// The record ends in its own hash, so a result that holds proves itself.
-fn vote(source: &dyn Source) -> Result<Found> {
-    let mut ballots: Vec<Vec<u8>> = Vec::new();
-    let mut intact: Option<Found> = None;
-    let mut offsets = Vec::new();
-    frames(source, |offset, bytes| {
-        // Byte 6 is the slot.
-        if bytes[6] == 0 && offsets.len() < VOTERS_MAX {
-            offsets.push(offset);
-        }
-        Ok(())
-    })?;
-    for offset in offsets {
-        let mut ballot = vec![0; FRAME_LEN + PAGE_RECORD_MAX];
-        let read = read_past_errors(source, &mut ballot, offset)?;
-        ballot.truncate(read);
-        if ballot.len() < FRAME_LEN + (512 - SECTOR_OVERHEAD) {
-            continue;
-        }
-        if let Some(found) = page_of(&ballot)? {
-            let newer =
-                |f: &Found| f.archive == found.archive && f.page.generation < found.page.generation;
-            if intact.as_ref().is_none_or(newer) {
-                intact = Some(found);
-            }
-        }
-        ballots.push(ballot);
-    }
-    if let Some(found) = intact {
-        return Ok(found);
-    }
-    if let Some(longest) = ballots.iter().map(Vec::len).max() {
-        let mut ayes = vec![0u32; longest * 8];
-        let mut voters = vec![0u32; longest];
-        for ballot in &ballots {
-            for (i, byte) in ballot.iter().enumerate() {
-                voters[i] += 1;
-                for bit in 0..8 {
-                    ayes[i * 8 + bit] += u32::from(byte >> bit & 1);
-                }
-            }
-        }
-        let majority: Vec<u8> = (0..longest)
-            .map(|i| {
-                (0..8).fold(0, |byte, bit| {
-                    byte | u8::from(2 * ayes[i * 8 + bit] > voters[i]) << bit
-                })
-            })
-            .collect();
-        if let Some(found) = page_of(&majority)? {
-            return Ok(found);
-        }
-    }
-    Err(Error::NotDbs(match ballots.len() {
-        0 => "no sector of a .dbs container of version 3 was found in it".into(),
-        n => format!("no header page is left that proves itself, among {n} that look like one"),
-    }))
-}
-
-/// The page in a frame and the record behind it. How long the record is follows from the sector
-/// size, which the record itself states.
-fn page_of(bytes: &[u8]) -> Result<Option<Found>> {
-    let mut archive = ArchiveId::default();
-    archive.copy_from_slice(&bytes[16..32]);
-    for shift in SECTOR_SHIFTS {
-        let payload_size = (1usize << shift) - SECTOR_OVERHEAD;
-        let record = payload_size.min(PAGE_RECORD_MAX);
-        if bytes.len() < FRAME_LEN + record || bytes[FRAME_LEN + 2] != shift {
-            continue;
-        }
-        // Behind the record there are zeros.
-        let mut payload = bytes[FRAME_LEN..FRAME_LEN + record].to_vec();
-        payload.resize(payload_size, 0);
-        match Page::from_payload(&archive, &payload) {
-            Ok(page) => return Ok(Some(Found { archive, page })),
-            Err(Error::NotDbs(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
+    census.ok_or_else(|| lost("the frames of its sectors contradict each other"))
 }

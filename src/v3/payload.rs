@@ -67,16 +67,16 @@ impl Payload {
                 "the block table and the manifest disagree about the number of blocks".into(),
             ));
         }
-        if let Some(entries) = &structure.entries {
-            let root = table::root(
-                &structure.healer.loom.archive,
-                &entries[..census.manifest() as usize],
-            );
-            if root != manifest.table_root {
-                return Err(Error::Authentication(
-                    "the block table is not the one that the manifest names: it was altered".into(),
-                ));
-            }
+        let entries: Option<Vec<_>> = structure.entries[..census.manifest() as usize]
+            .iter()
+            .copied()
+            .collect();
+        if let Some(entries) = entries
+            && table::root(&structure.healer.loom.archive, &entries) != manifest.table_root
+        {
+            return Err(Error::Authentication(
+                "the block table is not the one that the manifest names: it was altered".into(),
+            ));
         }
         payload.len = manifest.payload_len;
         payload.manifest = Some(Arc::new(manifest));
