@@ -200,8 +200,7 @@ mod tests {
             ..WriterOptions::default()
         };
         let passphrase = Passphrase::new("correct horse");
-        let mut writer =
-            Writer::create(Cursor::new(Vec::new()), &passphrase, options).unwrap();
+        let mut writer = Writer::create(Cursor::new(Vec::new()), &passphrase, options).unwrap();
         writer.write_all(&[7; 1_000_000]).unwrap();
         let file = writer.finish().unwrap().into_inner();
         let len = file.len() as u64;

@@ -323,8 +323,16 @@ fn beyond(budget: usize, groups: &[(usize, [f64; 3])]) -> f64 {
             }
             for cost in (0..=budget).rev() {
                 exact[cost] = exact[cost] * none
-                    + if cost >= 1 { exact[cost - 1] * one } else { 0.0 }
-                    + if cost >= 2 { exact[cost - 2] * two } else { 0.0 };
+                    + if cost >= 1 {
+                        exact[cost - 1] * one
+                    } else {
+                        0.0
+                    }
+                    + if cost >= 2 {
+                        exact[cost - 2] * two
+                    } else {
+                        0.0
+                    };
             }
         }
     }
