@@ -154,6 +154,9 @@ impl Healer {
                 for (from, to, shift) in segments.find(start, start + (count << shift_bits)) {
                     // Ranges that do not begin on a sector begin with the next one.
                     let position = (from - start).div_ceil(1 << shift_bits);
+                    // What would lie before the first byte of the source was cut off.
+                    let cut_off = (-(i128::from(start) + i128::from(shift))).max(0) as u64;
+                    let position = position.max(cut_off.div_ceil(1 << shift_bits));
                     let end = (to - start) >> shift_bits;
                     let at = start
                         .wrapping_add(position << shift_bits)

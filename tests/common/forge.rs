@@ -162,10 +162,10 @@ impl Geo {
     pub fn r(&self) -> usize {
         self.p().min(768)
     }
-    /// Parity sectors of a block with `k` data sectors, of `m`.
+    /// Parity sectors of a block with `k` data sectors, of `m` (section 5).
     pub fn m(&self, m: u8, k: u8) -> u8 {
-        let share = (usize::from(m) * usize::from(k)).div_ceil(usize::from(self.k));
-        m.min(m.min(8).max(share as u8))
+        let base = m.min(8);
+        base + (usize::from(m - base) * usize::from(k) / usize::from(self.k)) as u8
     }
     pub fn parity_a(&self, k: u8) -> Vec<u8> {
         (0..self.m(self.ma, k)).map(|i| self.k + 1 + i).collect()
