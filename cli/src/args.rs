@@ -165,7 +165,7 @@ pub struct Repair {
     /// The damaged backup file
     pub file: PathBuf,
 
-    /// Write the healed file here; "-" is standard output
+    /// Write the healed file here
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
 
