@@ -44,7 +44,8 @@ class Geometry:
 
     def parity(self, M: int, k: int) -> int:
         """m(M, k) of section 5."""
-        return min(M, max(min(M, 8), -(-M * k // self.K)))
+        base = min(M, 8)
+        return base + (M - base) * k // self.K
 
     def slots(self, copy: str, k: int) -> list[int]:
         """Slots of copy "A" or "B" of a block with k data sectors, in the order of the file."""
