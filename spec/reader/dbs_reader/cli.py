@@ -125,10 +125,8 @@ def as_json(report: healer.Report, archive: Archive, decrypted: bool) -> dict[st
     }
 
 
-def validate(options: argparse.Namespace) -> int:
-    """Behaviour 3."""
-    secret = passphrase(options)
-    archive = Archive([read(options.file)])
+def examine(archive: Archive, secret: bytes | None) -> tuple[healer.Report, list[DbsError]]:
+    """The report of a Verifier, and with a passphrase all errors of unlocking and reading."""
     errors: list[DbsError] = []
     if secret is not None:
         try:
@@ -137,15 +135,27 @@ def validate(options: argparse.Namespace) -> int:
             errors.append(e)
     archive.find_shape()
     report = healer.verify(archive)
-    decrypted = archive.keys is not None
-    if decrypted:
+    if archive.keys is not None:
         try:
-            opened = reader.open_archive(archive)
-            errors += reader.check_contents(opened)
+            errors += reader.check_contents(reader.open_archive(archive))
         except DbsError as e:
             errors.append(e)
+    return report, errors
+
+
+def first_code(report: healer.Report, errors: list[DbsError]) -> int:
+    """Of several findings the one that counts (behaviour 1.2)."""
     codes = {{"clean": 0, "recoverable": 1, "unrecoverable": 3}[report.status]}
     codes |= {e.exit_code for e in errors}
+    return next(code for code in ORDER if code in codes)
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Behaviour 3."""
+    secret = passphrase(options)
+    archive = Archive([read(options.file)])
+    report, errors = examine(archive, secret)
+    decrypted = archive.keys is not None
     report.notes += [str(e) for e in errors if isinstance(e, Authentication)]
     if options.json:
         print(json.dumps(as_json(report, archive, decrypted), separators=(",", ":")))
@@ -158,7 +168,7 @@ def validate(options: argparse.Namespace) -> int:
             print(f"  {healer.describe(archive, report.lost)}")
     for e in errors:
         print(f"{options.file}: {type(e).__name__}: {e}", file=sys.stderr)
-    return next(code for code in ORDER if code in codes)
+    return first_code(report, errors)
 
 
 def repair(options: argparse.Namespace) -> int:
