@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from .bits import majority
 from .block import unseal
 from .errors import Misuse
 from .heal import Found, Healed, Judge, believe, ladder
 from .keys import Keys
 from .layout import Layout, order_backwards
-from .locate import Source, choose
+from .locate import Source, choose, near_magic
 from .page import Page
-from .sector import DATA, END, INDEX, MANIFEST, TABLE, Frame
+from .sector import DATA, END, INDEX, MANIFEST, TABLE, distance
 from .table import TableBlock, block_hash, build_table, parse_table
 from .walk import walk
 
@@ -130,7 +129,7 @@ class Archive:
             claims.insert(0, len(blocks))
             self.layout = Layout(self.geometry, self.page.lag, [k for _, k in blocks])
             self._find_shifts()
-        claims += self._claims_from_tail(source)
+        claims += self._claims_by_rotten_frames(source)
         for N in dict.fromkeys(claims):
             shape = self.geometry.shape(N)
             if shape is None:
@@ -148,20 +147,15 @@ class Archive:
         self.layout = None
         return {}
 
-    def _claims_from_tail(self, source: Source) -> list[int]:
-        """N as the frames of a last table block before the end sector say it (20.4)."""
-        copy = "B" if self.geometry.copy_b else "A"
+    def _claims_by_rotten_frames(self, source: Source) -> list[int]:
+        """N as most of the frames of table blocks and end sectors say it, damaged or not (20.4)."""
         claims: Counter[int] = Counter()
-        for k in range(1, self.geometry.K + 1):
-            count = len(self.geometry.slots(copy, k))
-            start = len(source.data) - source.S * (count + 1)
-            if start < 0:
-                break
-            raw = [source.data[at : at + 32] for at in range(start, start + count * source.S, source.S)]
-            frame = Frame.parse(majority(raw)[0])
-            if frame.kind == TABLE and frame.k == k:
-                claims[frame.block + 1] += count
-        return [N for N, _ in claims.most_common(3)]
+        for at in source.grid():
+            if near_magic(source.data, at):
+                frame = source.frame(at)
+                if distance(frame.archive, self.id) <= 16 and frame.kind in (TABLE, END):
+                    claims[frame.block + (frame.kind == TABLE)] += 1
+        return [N for N, _ in claims.most_common(6)]
 
     def _hint_tail(self, N: int, X: int) -> None:
         """Where the table's copies begin, counted from the end of the file (section 15)."""
