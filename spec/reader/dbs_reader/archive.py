@@ -12,7 +12,7 @@ from .keys import Keys
 from .layout import Layout, order_backwards
 from .locate import Source, choose, near_magic
 from .page import Page
-from .sector import DATA, END, INDEX, MANIFEST, TABLE, distance
+from .sector import DATA, END, INDEX, MANIFEST, TABLE, Frame, distance
 from .table import TableBlock, block_hash, build_table, parse_table
 from .walk import walk
 
@@ -40,7 +40,7 @@ class Archive:
         self.pages: list[Page] = []
         for source in self.sources:
             self.pages += [p for p in source.pages() if p not in self.pages]
-        self.page = choose(self.pages, any(s.resembles() for s in self.sources))
+        self.page = choose(self.pages)
         self.geometry = self.page.geometry
         for source in self.sources:
             source.restrict(self.page)
@@ -182,11 +182,7 @@ class Archive:
             self._take((D, I), tables)
             self._find_layout()
             opens = self.keys is not None and self.heal(D + I).rows is not None
-            source, layout = self.sources[0], self.layout
-            in_place = 0
-            for offset, frame in source.intact if layout else ():
-                if frame.kind != END and frame.block < len(layout.ks):
-                    in_place += offset in (p * source.S for p in layout.places(frame.block, frame.slot))
+            in_place = self.in_place(self.sources[0]) if self.layout else 0
             self.cache.clear()
             return opens, in_place
 
@@ -237,13 +233,22 @@ class Archive:
         for source in self.sources:
             count: Counter[int] = Counter()
             for offset, frame in source.intact:
-                if frame.kind == END:
-                    count[offset - self.layout.end * source.S] += 1
-                elif frame.block < len(self.layout.ks):
-                    for place in self.layout.places(frame.block, frame.slot):
-                        count[offset - place * source.S] += 1
+                count.update(offset - place for place in self._places(source, frame))
             usual = [0, len(source.data) - self.layout.sectors * source.S]
             self.shifts.append(list(dict.fromkeys(usual + [s for s, _ in count.most_common(SHIFTS)])))
+
+    def _places(self, source: Source, frame: Frame) -> list[int]:
+        """The offsets at which a sector with this frame should stand."""
+        assert self.layout is not None
+        if frame.kind == END:
+            return [self.layout.end * source.S]
+        if frame.block >= len(self.layout.ks):
+            return []
+        return [place * source.S for place in self.layout.places(frame.block, frame.slot)]
+
+    def in_place(self, source: Source) -> int:
+        """How many intact sectors stand at their places."""
+        return sum(offset in self._places(source, frame) for offset, frame in source.intact)
 
     def _more_tables(self) -> None:
         """Table blocks that were not found before the layout was known."""

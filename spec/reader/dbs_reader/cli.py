@@ -126,13 +126,10 @@ def as_json(report: healer.Report, archive: Archive, decrypted: bool) -> dict[st
 
 
 def examine(archive: Archive, secret: bytes | None) -> tuple[healer.Report, list[DbsError]]:
-    """The report of a Verifier, and with a passphrase all errors of unlocking and reading."""
+    """The report of a Verifier, and with a passphrase all errors of reading."""
     errors: list[DbsError] = []
     if secret is not None:
-        try:
-            reader.unlock_archive(archive, secret)
-        except DbsError as e:
-            errors.append(e)
+        reader.unlock_archive(archive, secret)
     archive.find_shape()
     report = healer.verify(archive)
     if archive.keys is not None:

@@ -81,29 +81,26 @@ def fill(K: int, k: int, rows: dict[int, bytes], wanted: list[int]) -> dict[int,
     }
 
 
-def vote(k1_rows: dict[int, bytes], erased: dict[int, bytes], K: int, limit: int = 256) -> list[bytes]:
+def vote(ballots: list[tuple[int, bytes]], K: int, limit: int = 256) -> list[bytes]:
     """Candidates for the one data row of a block with k = 1 (section 6.4, "One data sector").
 
-    Ties give several candidates, the product of all ties if there are at most `limit` of them.
+    `ballots` are slots and what was received of them; a slot may vote more than once. Ties give
+    several candidates, the product of all ties if there are at most `limit` of them.
     """
-    slots = sorted(k1_rows)
-    ballots = []
-    for s in slots:
+    votes = []
+    for s, row in ballots:
         factor = 1 if s == 1 else interpolation(K, 1, (1,), s)[0]
-        ballots.append(k1_rows[s].translate(MUL[inv(factor)]))
-    masks = [erased.get(s) for s in slots]
+        votes.append(row.translate(MUL[inv(factor)]))
     choices: list[list[int]] = []
     combinations = 1
-    for j in range(len(ballots[0])):
-        count = Counter(b[j] for b, m in zip(ballots, masks) if not (m and m[j]))
-        if not count:
-            return []
+    for column in zip(*votes):
+        count = Counter(column)
         best = max(count.values())
         choices.append([value for value, n in count.items() if n == best])
         combinations *= len(choices[-1])
         if combinations > limit:
             return []
-    return [bytes(c) for c in product(*choices)]
+    return [bytes(c) for c in product(*choices)] if votes else []
 
 
 def correct(

@@ -23,6 +23,7 @@ def facts(archive: Archive) -> dict[str, Any]:
     return {
         "format_version": 3,
         "profile": PROFILES.get((g.K, g.M_A, g.M_B, g.copy_b)),
+        "archive": archive.id.hex(),
         "sector_size": g.S,
         "data_sectors": g.K,
         "parity_a": g.M_A,
@@ -30,7 +31,10 @@ def facts(archive: Archive) -> dict[str, Any]:
         "copy_b": ["none", "mirrored", "coded"][g.copy_b],
         "lag": page.lag,
         "generation": page.generation,
-        "key_slots": len(page.key_slots),
+        "key_slots": [
+            {"kdf": "argon2id", "passes": s.t, "memory_kib": s.m, "lanes": s.p} if s.type == 1 else None
+            for s in page.key_slots
+        ],
         "blocks": archive.N,
         "file_bytes": layout.sectors * g.S,
         "survives": {

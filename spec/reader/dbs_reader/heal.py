@@ -117,28 +117,33 @@ def ladder(
         return failed
     # Rung 4.
     found.believed = {s: p for s, p in believed().items() if s in slots}
-    received_rows: dict[int, bytes] = {}
-    erased: dict[int, bytes] = {}
     trusted = not (refused or found.conflict)
-    certain: set[int] = set()
-    for s in slots:
-        intact, other = found.intact.get(s, []), found.believed.get(s, [])
-        if trusted and intact:
-            received_rows[s] = intact[0]
-            certain.add(s)
-        elif intact or other:
-            received_rows[s], erased[s] = received(intact + other)
-    if not received_rows:
-        return failed
     if k == 1:
-        candidates = [[row] for row in vote(received_rows, erased, K)]
+        # With an intact sector there was a candidate, so the intact ones are not trusted here.
+        ballots = [(s, row) for part in (found.intact, found.believed) for s in part for row in part[s]]
+        candidates = [[row] for row in vote(ballots, K)]
     else:
-        fixed = correct(K, k, received_rows, erased, certain)
-        candidates = [[fixed[s] for s in data]] if fixed else []
+        candidates = _columns(found, K, k, slots, trusted)
     for rows in candidates:
         if judge(rows):
             return Healed(rows, 4, conflict=found.conflict)
     return failed
+
+
+def _columns(found: Found, K: int, k: int, slots: list[int], trusted: bool) -> list[list[bytes]]:
+    """The candidate of rung 4, if there is one (section 19.2)."""
+    rows: dict[int, bytes] = {}
+    erased: dict[int, bytes] = {}
+    certain: set[int] = set()
+    for s in slots:
+        intact, other = found.intact.get(s, []), found.believed.get(s, [])
+        if trusted and intact:
+            rows[s] = intact[0]
+            certain.add(s)
+        elif intact or other:
+            rows[s], erased[s] = received(intact + other)
+    fixed = correct(K, k, rows, erased, certain)
+    return [list(fixed.values())] if fixed else []
 
 
 def _candidates(found: Found, K: int, k: int, with_conflicts: bool) -> Iterable[tuple[int, list[bytes]]]:

@@ -68,37 +68,29 @@ def verify(archive: Archive) -> Report:
     lost = archive.heal_all()
     source = archive.sources[0]
     S, data = source.S, source.data
-    spare = Counter(data[o : o + S] for o in source.offsets)
-    missing: list[tuple[int, bytes | None]] = []
-    place = 0
-    for place, (block, sector) in enumerate(canonical(archive)):
-        at = place * S
-        if sector is not None and data[at : at + S] == sector:
-            spare[sector] -= 1
-        else:
-            missing.append((block, sector))
-    sectors = place + 1
     bad: Counter[int] = Counter()
-    for block, sector in missing:
-        if sector is not None and spare[sector] > 0:
-            spare[sector] -= 1
-        else:
+    sectors = moved = 0
+    for block, sector in canonical(archive):
+        if sector is None or data[sectors * S : (sectors + 1) * S] != sector:
             bad[block] += 1
-    in_order = not missing and len(data) == sectors * S
-    healed = sum(1 for b in bad if b < archive.N and b not in set(lost))
+        sectors += 1
+    clean = not bad and len(data) == sectors * S
+    healed = len(set(bad) - set(lost) - {archive.N})
     notes = list(archive.notes)
     if len(archive.pages) > 1:
         notes.append(f"{len(archive.pages)} different header pages")
     if source.foreign:
         notes.append(f"{source.foreign} sectors of another archive")
-    if len(missing) > sum(bad.values()):
-        notes.append("sectors out of order")
+    if archive.layout:
+        moved = len(source.intact) - archive.in_place(source)
+    if moved:
+        notes.append(f"{moved} sectors do not stand at their places")
+    if len(data) > sectors * S:
+        notes.append("bytes that do not belong to the archive")
     if any(archive.heal(b).conflict for b in range(archive.N)):
         notes.append("conflicting sectors")
-    status = "unrecoverable" if lost else "clean" if in_order else "recoverable"
-    if status == "recoverable" and not missing:
-        notes.append("bytes that do not belong to the archive")
-    return Report(status, archive.N, healed, sectors, sum(bad.values()), lost, notes)
+    status = "unrecoverable" if lost else "clean" if clean else "recoverable"
+    return Report(status, archive.N, healed, sectors, bad.total(), lost, notes)
 
 
 def repaired(archive: Archive) -> bytes:

@@ -50,7 +50,7 @@ def sector_size(data: bytes) -> int:
     }
     best = max(counts.values())
     for S in SIZES:
-        if best and counts[S] * 10 >= best * 9:
+        if counts[S] * 10 >= best * 9 and counts[S] >= 2 and counts[S] * 2 >= len(data) // S:
             return S
     if data[:8] == b"DBSCON01":
         raise Unsupported("a file of version 1 or 2, which this reader does not know")
@@ -72,11 +72,6 @@ class Source:
         self.intact = [(o, f) for o, f in all_intact if f.archive == self.archive]
         self.foreign = len(all_intact) - len(self.intact)
         self.offsets = [o for o, _ in self.intact]
-
-    def resembles(self) -> bool:
-        """Whether there are sectors with a tag that holds, or dense bit rot."""
-        grid = self.grid()
-        return self.holding or 2 * sum(near_magic(self.data, at) for at in grid) >= len(grid) > 1
 
     def payload(self, offset: int) -> bytes:
         return self.data[offset + FRAME_SIZE : offset + self.S - 16]
@@ -186,12 +181,10 @@ def clear(record: bytes, S: int) -> tuple[bytes, set[int]]:
     return bytes(0 if j in fixed else b for j, b in enumerate(record)), fixed
 
 
-def choose(pages: list[Page], resembles: bool) -> Page:
+def choose(pages: list[Page]) -> Page:
     """The page that counts (section 17.2)."""
     if not pages:
-        if resembles:
-            raise Damaged("no valid header page")
-        raise NotDbs("no header page, and no intact sector")
+        raise Damaged("no valid header page")
     newest = max(p.generation for p in pages)
     page = next(p for p in pages if p.generation == newest)
     if page.unsupported:

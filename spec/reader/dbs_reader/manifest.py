@@ -76,8 +76,6 @@ def parse_entries(raw: bytes) -> list[Entry]:
     try:
         while offset < len(raw):
             v, offset = decode_map(raw, offset)
-            if not _get(v, 1, bytes):
-                raise CborError("an empty path")
             _get(v, 4, int, -I63, I63), _get(v, 6, int, 0, U64)
             if 5 in v:
                 _get(v, 5, int, 0, 10**9)

@@ -78,4 +78,4 @@ def test_vote() -> None:
     word = fill(223, 1, data, [1, *range(224, 232), *range(240, 248)])
     for s in list(word)[:13]:
         word[s] = random.randbytes(5)
-    assert vote(word, {}, 223) == [b"hello"]
+    assert vote(list(word.items()), 223) == [b"hello"]
