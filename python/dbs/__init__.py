@@ -14,7 +14,7 @@ __version__ = "1.0.0"
 _PLACES = {
     # The container, usable without Django.
     "open": "standalone",
-    "Writer": "_native",
+    "Writer": "standalone",
     "validate": "standalone",
     "repair": "standalone",
     # Django.
@@ -47,7 +47,6 @@ _PLACES = {
 __all__ = ["__version__", *sorted(_PLACES)]  # noqa: PLE0604
 
 if TYPE_CHECKING:
-    from ._native import Writer as Writer
     from .backup import create_backup as create_backup
     from .backup import write_backup as write_backup
     from .checking import list_backup as list_backup
@@ -71,6 +70,7 @@ if TYPE_CHECKING:
     from .registry import ModelBackup as ModelBackup
     from .registry import backup_registry as backup_registry
     from .restore import restore_backup as restore_backup
+    from .standalone import Writer as Writer
     from .standalone import open as open
     from .standalone import repair as repair
     from .standalone import validate as validate

@@ -56,12 +56,12 @@ class Writer:
         self._native.close()
 
 
-def open_archive(source: Any) -> Any:
+def open_archive(source: Any) -> _native.Archive:
     """Opens a container: a path, bytes, or a binary file."""
     return _native.open(source)
 
 
-def validate(source: Any, passphrase: str | bytes | None = None) -> Any:
+def validate(source: Any, passphrase: str | bytes | None = None) -> _native.Report:
     return open_archive(source).validate(passphrase)
 
 

@@ -60,7 +60,16 @@ pub(crate) fn source(value: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Source>> {
         PyTypeError::new_err("a backup is a path, bytes, or a file opened in binary mode")
     })?;
     let py = value.py();
-    let file = py.detach(|| File::open(&path)).map_err(|error| at(error, &path))?;
+    let file = py
+        .detach(|| {
+            let file = File::open(&path)?;
+            if file.metadata()?.is_dir() {
+                // Its "size" would be without end.
+                return Err(io::Error::from_raw_os_error(21));
+            }
+            Ok(file)
+        })
+        .map_err(|error| at(error, &path))?;
     Ok(Arc::new(file))
 }
 
