@@ -3,4 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 cargo build --release --features extension-module
-cp target/release/lib_native.so dbs/_native.abi3.so
+# Renamed into place: a process may have the old one open.
+cp target/release/lib_native.so dbs/.native.new
+mv dbs/.native.new dbs/_native.abi3.so

@@ -14,7 +14,7 @@ import datetime
 import decimal
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from django.db import connections, models
@@ -196,7 +196,7 @@ class RowDumper:
         }
         return names, flags, [f.name for f in nullable]
 
-    def _chunks(self) -> Iterator[list[Any]]:
+    def _chunks(self) -> Generator[list[Any], None, None]:
         """Tuples of the columns, ordered by primary key, with constant memory on every backend."""
         names, flags, _ = self._columns()
         rows = self.queryset().order_by(*[f.attname for f in self.pks])
@@ -233,7 +233,7 @@ class RowDumper:
                 return
             last = chunk[-1][key]
 
-    def _instances(self) -> Iterator[list[Any]]:
+    def _instances(self) -> Generator[list[Any], None, None]:
         """For fields that read their value from the instance in a way of their own."""
         _, flags, _ = self._columns()
         rows = self.queryset().order_by(*[f.attname for f in self.pks])
@@ -249,7 +249,7 @@ class RowDumper:
         if chunk:
             yield chunk
 
-    def chunks(self) -> Iterator[tuple[bytes, int, list[tuple[Any, Any, str]]]]:
+    def chunks(self) -> Generator[tuple[bytes, int, list[tuple[Any, Any, str]]], None, None]:
         """Encoded lines, how many, and the files they name as (pk, field, name)."""
         width = len(self.fields)
         _, _, nullable_json = self._columns()
@@ -290,7 +290,7 @@ class RowDumper:
                     pk = [values[i] for i in key] if self.composite else values[key[0]]
                     for i, known in lookups:
                         values[i] = known.get(row[i], values[i])
-                    item = {
+                    item: dict[str, Any] = {
                         "model": label,
                         "pk": pk,
                         "fields": {name: values[i] for i, name in body},
@@ -305,7 +305,7 @@ class RowDumper:
                 self.rows += len(out)
                 yield _lines(out, label), len(out), named
 
-    def _source(self) -> Iterator[list[Any]]:
+    def _source(self) -> Generator[list[Any], None, None]:
         with contextlib.closing(self._instances() if self.by_instance else self._chunks()) as rows:
             try:
                 yield from rows

@@ -368,8 +368,8 @@ class _Plan:
                 [f.column for f in self.loader.pks],
             )
 
-    def _converter(self, f: Any) -> Callable[[Any], Any] | None:
-        """A function from a value of the JSON to one for the database driver; None: as it is."""
+    def _converter(self, f: Any) -> Callable[[Any], Any]:
+        """A function from a value of the JSON to one for the database driver."""
         loader = self.loader
         connection = loader.connection
         target = f

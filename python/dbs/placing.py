@@ -54,7 +54,7 @@ class Placer:
         self.report = report
         self.path_map = sorted(path_map.items(), key=lambda item: -len(item[0]))
         self.dry_run = dry_run
-        roots = [*conf.restore_roots(), *conf.file_roots(), *extra_roots, *path_map.values()]
+        roots: list[Any] = [*conf.restore_roots(), *conf.file_roots(), *extra_roots, *path_map.values()]
         for config in dict(registry.items()).values():
             roots += [Path(root) for root in config.file_roots]
         media = unwrap(default_storage)

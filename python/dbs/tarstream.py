@@ -150,7 +150,7 @@ def members(stream: Any, seekable: bool) -> Iterator[tuple[tarfile.TarInfo, Any]
         for info in tar:
             yield info, (tar.extractfile(info) if info.isfile() else None)
             # Keeps the memory constant: a tar would otherwise remember every member.
-            tar.members = []
+            tar.members = []  # type: ignore[attr-defined]
 
 
 def pieces(stream: Any, size: int = PIECE) -> Iterator[bytes]:

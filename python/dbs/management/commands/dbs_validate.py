@@ -12,7 +12,7 @@ from dbs.management.base import RECOVERABLE, UNRECOVERABLE, DbsCommand
 
 class Command(DbsCommand):
     help = __doc__
-    requires_system_checks = []
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("input", help="The backup.")
