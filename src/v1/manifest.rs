@@ -22,7 +22,7 @@ pub(crate) struct Manifest {
     pub(crate) copy_len: u64,
     /// BLAKE2b-128 of each block, encoded.
     pub(crate) encoded_hashes: Vec<[u8; 16]>,
-    /// BLAKE2b-128 of each block before it was encoded.
+    /// BLAKE2b-128 of each block before it was encoded; a reader needs only the other.
     pub(crate) data_hashes: Vec<[u8; 16]>,
     pub(crate) kdf: Kdf,
     pub(crate) salt: Vec<u8>,

@@ -8,6 +8,10 @@ mod layout;
 mod manifest;
 mod metadata;
 mod payload;
+mod writer;
 
+pub use crate::copies::kdf::Kdf;
+pub use crate::copies::salvage::{Gap, Salvage};
 pub use container::{Container, Info};
 pub use payload::{Payload, Reader};
+pub use writer::{Fixed, Writer, WriterOptions};

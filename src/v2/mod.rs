@@ -6,7 +6,11 @@ mod keys;
 mod layout;
 mod metadata;
 mod payload;
+mod writer;
 
+pub use crate::copies::kdf::Kdf;
+pub use crate::copies::salvage::{Gap, Salvage};
 pub use container::{Container, Info};
 pub use format::Geometry;
 pub use payload::{Payload, Reader};
+pub use writer::{Fixed, Writer, WriterOptions};

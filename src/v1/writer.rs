@@ -1,0 +1,429 @@
+//! Writes version 1.
+//!
+//! The manifest stands before the blocks and holds their hashes, so it is written last, and its
+//! length must be known before the blocks have a place. If the length of the payload is known (and
+//! it is not compressed), the blocks go where they belong at once; otherwise they are written to the
+//! front of the output and copied to their places at the end. Either way memory is bounded.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use blake2b_simd::many::{HashManyJob, hash_many};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::format::{BODY_AAD, COMPRESSED, FLAGS, HEADER, Header, hash};
+use super::gcm::{Authenticator, LONGEST, Message};
+use super::keys;
+use super::manifest::Manifest;
+use crate::copies::kdf::Kdf;
+use crate::copies::rows::Code;
+use crate::secret::random;
+use crate::{Error, Passphrase, Result};
+
+/// Blocks encoded together.
+const BATCH: usize = 8;
+
+/// How a container of version 1 is written. The defaults are those of django-dbs.
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// Bytes of a block before encoding (65536).
+    pub block_size: u64,
+    /// Parity bytes for each 255 bytes: 1 to 254 (16).
+    pub nsym: usize,
+    /// Cost of the key derivation.
+    pub kdf: Kdf,
+    /// Whether the payload is compressed.
+    pub compress: bool,
+    /// When the backup is made, as the manifest shall say it: `2024-02-29T23:59:59.123456+00:00`.
+    pub created: String,
+    /// Length of the payload, where it is known and not compressed: saves copying at the end.
+    pub payload_len: Option<u64>,
+    /// All that is random, for test vectors. **Never** the same twice with different contents.
+    pub fixed: Option<Fixed>,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        WriterOptions {
+            block_size: 65_536,
+            nsym: 16,
+            kdf: Kdf::default(),
+            compress: true,
+            created: now(),
+            payload_len: None,
+            fixed: None,
+        }
+    }
+}
+
+/// The random values of a container.
+#[derive(Clone)]
+pub struct Fixed {
+    /// Salt of the key derivation.
+    pub salt: [u8; 16],
+    /// The key of the body.
+    pub data_key: [u8; 32],
+    /// Nonce of the wrapped key.
+    pub key_nonce: [u8; 12],
+    /// Nonce of the body.
+    pub body_nonce: [u8; 12],
+}
+
+impl std::fmt::Debug for Fixed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fixed(..)")
+    }
+}
+
+impl Drop for Fixed {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.data_key);
+    }
+}
+
+impl Fixed {
+    fn new() -> Result<Self> {
+        let mut fixed = Fixed {
+            salt: [0; 16],
+            data_key: [0; 32],
+            key_nonce: [0; 12],
+            body_nonce: [0; 12],
+        };
+        random(&mut fixed.salt)?;
+        random(&mut fixed.data_key)?;
+        random(&mut fixed.key_nonce)?;
+        random(&mut fixed.body_nonce)?;
+        Ok(fixed)
+    }
+}
+
+/// Writes a container. [`Writer::finish`] must be called: without it there is no header and no
+/// manifest, and nothing can be restored.
+pub struct Writer<W: Read + Write + Seek> {
+    out: W,
+    /// Where the container begins in the output.
+    base: u64,
+    code: Code,
+    message: Message,
+    authenticator: Option<Authenticator>,
+    compressor: Option<ZlibEncoder<Vec<u8>>>,
+    payload: Sha256,
+    manifest: Manifest,
+    /// Length of copies and manifest, if they are known beforehand.
+    placed: Option<Placed>,
+    /// Ciphertext of the blocks to come.
+    pending: Vec<u8>,
+    /// Bytes of the body so far.
+    body: u64,
+    /// Encoded bytes so far.
+    encoded: u64,
+    failed: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Placed {
+    payload_len: u64,
+    start: u64,
+    copy_len: u64,
+}
+
+impl<W: Read + Write + Seek> Writer<W> {
+    /// Begins a container at the output's position.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for parameters that the format does not have, or what `out` says.
+    pub fn new(mut out: W, passphrase: &Passphrase, options: WriterOptions) -> Result<Self> {
+        let kdf = options.kdf;
+        if !(1..=1 << 30).contains(&options.block_size) {
+            return Err(Error::Misuse(format!(
+                "version 1 has no block size {}",
+                options.block_size
+            )));
+        }
+        let code = Code::new(options.nsym)
+            .ok_or_else(|| Error::Misuse(format!("version 1 has no nsym {}", options.nsym)))?;
+        if !matches!(kdf.key_length, 16 | 24 | 32) {
+            return Err(Error::Misuse(format!(
+                "AES has no {} byte key",
+                kdf.key_length
+            )));
+        }
+        let fixed = options.fixed.map_or_else(Fixed::new, Ok)?;
+        let key = Zeroizing::new(fixed.data_key);
+        let mut manifest = Manifest {
+            created: options.created,
+            compressed: options.compress,
+            payload_sha256: [0; 32],
+            block_size: options.block_size,
+            nsym: options.nsym,
+            ciphertext_len: 0,
+            copy_len: 0,
+            encoded_hashes: Vec::new(),
+            data_hashes: Vec::new(),
+            kdf,
+            salt: fixed.salt.to_vec(),
+            wrapped_key: keys::wrap(passphrase, &kdf, &fixed)?,
+            key_nonce: fixed.key_nonce,
+            body_nonce: fixed.body_nonce,
+        };
+        let placed = options
+            .payload_len
+            .filter(|_| !options.compress)
+            .map(|len| place(&mut manifest, len))
+            .transpose()?;
+        let message = Message::new(&key, &fixed.body_nonce, BODY_AAD);
+        Ok(Writer {
+            base: out.stream_position()?,
+            out,
+            code,
+            authenticator: Some(message.authenticator()),
+            message,
+            compressor: options
+                .compress
+                .then(|| ZlibEncoder::new(Vec::new(), Compression::new(6))),
+            payload: Sha256::new(),
+            manifest,
+            placed,
+            pending: Vec::new(),
+            body: 0,
+            encoded: 0,
+            failed: false,
+        })
+    }
+
+    /// Writes what is left, the manifests and the headers, and gives the output back.
+    ///
+    /// # Errors
+    /// What the output says, or [`Error::Misuse`] if writing failed before, or if the payload was
+    /// not as long as was said.
+    pub fn finish(mut self) -> Result<W> {
+        if self.failed {
+            return Err(Error::Misuse("writing the container failed before".into()));
+        }
+        if let Some(compressor) = self.compressor.take() {
+            let rest = compressor.finish()?;
+            self.seal(&rest)?;
+        }
+        if self.placed.is_some_and(|p| p.payload_len != self.body) {
+            return Err(Error::Misuse(
+                "the payload is not as long as was said".into(),
+            ));
+        }
+        if let Some(authenticator) = self.authenticator.take() {
+            self.pending.extend_from_slice(&authenticator.tag());
+        }
+        self.blocks(true)?;
+        self.manifest.payload_sha256 = self.payload.finalize_reset().into();
+        self.manifest.ciphertext_len = self.body + 16;
+        self.manifest.copy_len = self.encoded;
+        let manifest = self.manifest.write()?;
+        let header = Header {
+            flags: FLAGS
+                | if self.manifest.compressed {
+                    COMPRESSED
+                } else {
+                    0
+                },
+            block_size: u32::try_from(self.manifest.block_size).unwrap_or(u32::MAX),
+            manifest_len: manifest.len() as u64,
+            manifest_hash: hash(&manifest),
+        }
+        .write();
+        let start = (HEADER + 2 * manifest.len()) as u64;
+        match self.placed {
+            Some(placed) if placed.start == start && placed.copy_len == self.encoded => {}
+            Some(_) => {
+                return Err(Error::Misuse(
+                    "the manifest is not as long as planned".into(),
+                ));
+            }
+            None => {
+                self.copy(0, start + self.encoded)?;
+                self.copy(start + self.encoded, start)?;
+            }
+        }
+        self.out.seek(SeekFrom::Start(self.base))?;
+        self.out.write_all(&header)?;
+        self.out.write_all(&manifest)?;
+        self.out.write_all(&manifest)?;
+        let end = self.base + start + 2 * self.encoded;
+        self.out.seek(SeekFrom::Start(end))?;
+        self.out.write_all(&header)?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    /// Copies the encoded blocks from one place in the output to another that does not overlap.
+    fn copy(&mut self, from: u64, to: u64) -> Result<()> {
+        let mut buf = vec![0; 1 << 20];
+        let mut done = 0;
+        while done < self.encoded {
+            let len = (self.encoded - done).min(buf.len() as u64);
+            let piece = &mut buf[..usize::try_from(len).unwrap_or(0)];
+            self.out.seek(SeekFrom::Start(self.base + from + done))?;
+            self.out.read_exact(piece)?;
+            self.out.seek(SeekFrom::Start(self.base + to + done))?;
+            self.out.write_all(piece)?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, payload: &[u8]) -> Result<()> {
+        self.payload.update(payload);
+        let Some(compressor) = &mut self.compressor else {
+            return self.seal(payload);
+        };
+        compressor.write_all(payload)?;
+        let done = std::mem::take(compressor.get_mut());
+        self.seal(&done)
+    }
+
+    /// Encrypts the next bytes of the body.
+    fn seal(&mut self, body: &[u8]) -> Result<()> {
+        let start = self.pending.len();
+        self.pending.extend_from_slice(body);
+        let bytes = &mut self.pending[start..];
+        if self.body + bytes.len() as u64 > LONGEST {
+            return Err(Error::Misuse(
+                "the payload is too long for version 1".into(),
+            ));
+        }
+        self.message.apply(self.body, bytes);
+        if let Some(authenticator) = &mut self.authenticator {
+            authenticator.update(bytes);
+        }
+        self.body += bytes.len() as u64;
+        self.blocks(false)
+    }
+
+    /// Encodes and writes whole batches; at the end, everything.
+    fn blocks(&mut self, last: bool) -> Result<()> {
+        let block = usize::try_from(self.manifest.block_size).unwrap_or(usize::MAX);
+        let batch = block.saturating_mul(BATCH);
+        let pending = std::mem::take(&mut self.pending);
+        let mut rest = &pending[..];
+        while rest.len() >= batch || (last && !rest.is_empty()) {
+            let (now, later) = rest.split_at(batch.min(rest.len()));
+            self.encode(now, block)?;
+            rest = later;
+        }
+        self.pending = rest.to_vec();
+        Ok(())
+    }
+
+    fn encode(&mut self, data: &[u8], block: usize) -> Result<()> {
+        let mut encoded = Vec::with_capacity(data.len() * 2);
+        let mut ends = Vec::new();
+        for piece in data.chunks(block) {
+            self.code.encode(piece, &mut encoded)?;
+            ends.push(encoded.len());
+        }
+        let mut params = blake2b_simd::Params::new();
+        params.hash_length(16);
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let mut jobs: Vec<HashManyJob<'_>> = data
+            .chunks(block)
+            .map(|piece| HashManyJob::new(&params, piece))
+            .collect();
+        let count = jobs.len();
+        jobs.extend(
+            starts
+                .zip(&ends)
+                .map(|(start, &end)| HashManyJob::new(&params, &encoded[start..end])),
+        );
+        hash_many(jobs.iter_mut());
+        for (i, job) in jobs.iter().enumerate() {
+            let mut digest = [0; 16];
+            digest.copy_from_slice(job.to_hash().as_bytes());
+            if i < count {
+                self.manifest.data_hashes.push(digest);
+            } else {
+                self.manifest.encoded_hashes.push(digest);
+            }
+        }
+        match self.placed {
+            Some(placed) => {
+                if self.encoded + encoded.len() as u64 > placed.copy_len {
+                    return Err(Error::Misuse("the payload is longer than was said".into()));
+                }
+                for copy in 0..2 {
+                    let at = self.base + placed.start + copy * placed.copy_len + self.encoded;
+                    self.out.seek(SeekFrom::Start(at))?;
+                    self.out.write_all(&encoded)?;
+                }
+            }
+            None => self.out.write_all(&encoded)?,
+        }
+        self.encoded += encoded.len() as u64;
+        Ok(())
+    }
+}
+
+/// Where the blocks go if the payload has this length.
+fn place(manifest: &mut Manifest, payload_len: u64) -> Result<Placed> {
+    if payload_len > LONGEST {
+        return Err(Error::Misuse(
+            "the payload is too long for version 1".into(),
+        ));
+    }
+    manifest.ciphertext_len = payload_len + 16;
+    let blocks = manifest.ciphertext_len.div_ceil(manifest.block_size);
+    let count = usize::try_from(blocks).map_err(|_| Error::Misuse("too many blocks".into()))?;
+    let last = blocks - 1;
+    manifest.copy_len = last * manifest.encoded_len(0) as u64 + manifest.encoded_len(last) as u64;
+    manifest.encoded_hashes = vec![[0; 16]; count];
+    manifest.data_hashes = vec![[0; 16]; count];
+    let placed = Placed {
+        payload_len,
+        start: (HEADER + 2 * manifest.write()?.len()) as u64,
+        copy_len: manifest.copy_len,
+    };
+    manifest.encoded_hashes.clear();
+    manifest.data_hashes.clear();
+    Ok(placed)
+}
+
+impl<W: Read + Write + Seek> Write for Writer<W> {
+    fn write(&mut self, payload: &[u8]) -> io::Result<usize> {
+        if self.failed {
+            return Err(io::Error::other("writing the container failed before"));
+        }
+        self.failed = true;
+        self.put(payload).map_err(crate::copies::inflate::into_io)?;
+        self.failed = false;
+        Ok(payload.len())
+    }
+
+    /// Does nothing: what was written is on its way in whole blocks only.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The time now, as Python's `isoformat` writes it.
+fn now() -> String {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let seconds = since.as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days since 1970 to a date, by counting from 1 March of the year 0 in cycles of 400 years.
+    let shifted = days + 719_468;
+    let (cycle, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + cycle * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}+00:00",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        since.subsec_micros()
+    )
+}
