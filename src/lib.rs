@@ -9,6 +9,7 @@ pub mod error;
 pub mod gf;
 mod hash;
 pub mod limits;
+pub mod payload;
 mod pipeline;
 pub mod report;
 pub mod rs;
