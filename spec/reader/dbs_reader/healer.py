@@ -28,21 +28,21 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def canonical(archive: Archive, lost: list[int] | None = None) -> Iterator[tuple[int, bytes | None]]:
-    """(block, sector) of the whole file in canonical order; None for sectors of lost blocks.
+def canonical(archive: Archive) -> Iterator[tuple[int, bytes]]:
+    """(block, sector) of the whole file in canonical order; the block of the end sector is N.
 
-    The block of the end sector is N.
+    Of a lost block there are the frames alone.
     """
     assert archive.N is not None
     geometry, page = archive.geometry, archive.page.payload()
     for copy, block in order(archive.N, archive.page.lag, geometry.copy_b):
         kind, k = archive.kind_of(block), archive.k_of(block)
         rows = archive.heal(block).rows
+        slots = geometry.slots(copy, k or 1)
         if rows is None or k is None:
-            for _ in geometry.slots(copy, k or 1):
-                yield block, None
+            for slot in slots:
+                yield block, Frame(kind, slot, k or 1, block, archive.id).pack()
             continue
-        slots = geometry.slots(copy, k)
         data = dict(enumerate(rows, 1))
         payloads = fill(geometry.K, k, data, [s for s in slots if s])
         payloads[0] = page
@@ -71,11 +71,14 @@ def verify(archive: Archive) -> Report:
     bad: Counter[int] = Counter()
     sectors = moved = 0
     for block, sector in canonical(archive):
-        if sector is None or data[sectors * S : (sectors + 1) * S] != sector:
-            bad[block] += 1
+        at = sectors * S
+        if len(sector) == S:
+            bad[block] += data[at : at + S] != sector
+        else:
+            bad[block] += data[at : at + len(sector)] != sector or not source.covered(at)
         sectors += 1
-    clean = not bad and len(data) == sectors * S
-    healed = len(set(bad) - set(lost) - {archive.N})
+    clean = not bad.total() and len(data) == sectors * S
+    healed = len({b for b in bad if bad[b]} - set(lost) - {archive.N})
     notes = list(archive.notes)
     if len(archive.pages) > 1:
         notes.append(f"{len(archive.pages)} different header pages")
@@ -100,7 +103,7 @@ def repaired(archive: Archive) -> bytes:
     lost = archive.heal_all()
     if lost:
         raise Damaged(describe(archive, lost), lost)
-    return b"".join(sector for _, sector in canonical(archive) if sector is not None)
+    return b"".join(sector for _, sector in canonical(archive))
 
 
 def describe(archive: Archive, lost: list[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -29,29 +30,47 @@ def near_magic(data: bytes, offset: int) -> bool:
     return distance(data[offset : offset + 5], MAGIC_VERSION) <= 4
 
 
-def sector_size(data: bytes) -> int:
-    """Sections 17.1 step 1 and 20.1."""
+def dense_rot(data: bytes) -> tuple[int, int] | None:
+    """S and the offset of the first whole sector, if no tag holds anywhere (20.1 step 3).
+
+    Sectors that lie off the grid are found by the offsets of those magics that are exact, which is
+    more than the text asks for.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    exact = list(hits(data, MAGIC_VERSION))
+    for S in SIZES:
+        phases = {0} | {phase for phase, _ in Counter(at % S for at in exact).most_common(1)}
+        for phase in phases:
+            places = range(phase, len(data) - S + 1, S)
+            near = sum(near_magic(data, at) for at in places)
+            if near >= 2 and 2 * near >= len(places):
+                found[S] = max(found.get(S, (0, 0)), (near, phase))
+    if not found:
+        return None
+    best = max(near for near, _ in found.values())
+    S = max(S for S, (near, _) in found.items() if 10 * near >= 9 * best)
+    return S, found[S][1]
+
+
+def sector_size(data: bytes) -> tuple[int, int]:
+    """S and the offset of a sector, modulo S (sections 17.1 step 1 and 20.1)."""
     if data[:5] == MAGIC_VERSION and len(data) > 34 and 9 <= data[34] <= 16:
         if tag_holds(data, 0, 1 << data[34]):
-            return 1 << data[34]
+            return 1 << data[34], 0
     for S in SIZES:
         at = len(data) - S
         if at >= 0 and data[at : at + 5] == MAGIC_VERSION and tag_holds(data, at, S):
-            return S
+            return S, at % S
     for at in hits(data, MAGIC_VERSION):
         for S in SIZES:
             if tag_holds(data, at, S):
-                return S
+                return S, at % S
     for at in hits(data, MAGIC):
         if data[at + 4 : at + 5] != bytes([3]) and any(tag_holds(data, at, S) for S in SIZES):
             raise Unsupported(f"version {data[at + 4]}")
-    counts = {
-        S: sum(near_magic(data, at) for at in range(0, len(data) - S + 1, S)) for S in SIZES
-    }
-    best = max(counts.values())
-    for S in SIZES:
-        if counts[S] * 10 >= best * 9 and counts[S] >= 2 and counts[S] * 2 >= len(data) // S:
-            return S
+    rot = dense_rot(data)
+    if rot:
+        return rot
     if data[:8] == b"DBSCON01":
         raise Unsupported("a file of version 1 or 2, which this reader does not know")
     raise NotDbs("no sector of a .dbs file")
@@ -62,10 +81,9 @@ class Source:
 
     def __init__(self, data: bytes, archive: bytes | None = None) -> None:
         self.data = data
-        self.S = sector_size(data)
+        self.S, self.phase = sector_size(data)
         all_intact = list(self._holding())
         self.holding = bool(all_intact)
-        self.intact: list[tuple[int, Frame]] = []
         self.archive = archive or self._archive_id(all_intact)
         # Offsets and frames of the sectors of this archive whose tag holds, in the order of the
         # file; the rules that need the geometry are applied by `restrict`.
@@ -106,9 +124,8 @@ class Source:
         return majority(frames[:FRAMES_FOR_A_VOTE])[0][16:32]
 
     def grid(self) -> range:
-        """Offsets of sectors if nothing is shifted; from the first intact sector if there is one."""
-        first = self.intact[0][0] % self.S if self.intact else 0
-        return range(first, len(self.data) - self.S + 1, self.S)
+        """Offsets of sectors if nothing is shifted."""
+        return range(self.phase, len(self.data) - self.S + 1, self.S)
 
     def restrict(self, page: Page) -> None:
         """Ignores the sectors that are not legal under the geometry (section 4)."""

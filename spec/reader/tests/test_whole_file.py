@@ -57,7 +57,7 @@ def make() -> bytes:
     archive.take_shape(1, 0)
     archive.entries = dict(enumerate(entries))
     archive.cache = {b: Healed(rows, 2) for b, rows in enumerate([*blocks, [content]])}
-    return b"".join(sector or b"" for _, sector in canonical(archive))
+    return b"".join(sector for _, sector in canonical(archive))
 
 
 def test_the_file_of_section_28() -> None:
