@@ -10,7 +10,6 @@ mod output;
 mod passphrase;
 mod report;
 mod signals;
-mod survival;
 mod tree;
 mod window;
 

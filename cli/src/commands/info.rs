@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
+use dbs::KdfParams;
 use dbs::v3::container::Container;
 use dbs::v3::geometry::{Copy, CopyB};
-use dbs::v3::page::KeySlot;
-use dbs::{KdfParams, Profile};
+use dbs::v3::info::Info;
 use serde_json::{Map, Value, json};
 
 use crate::args;
@@ -13,7 +13,6 @@ use crate::codec;
 use crate::console::{Console, bytes, count};
 use crate::failure::{Code, Failure, Result};
 use crate::names;
-use crate::survival::{Group, Shape};
 
 /// Runs the command.
 ///
@@ -33,152 +32,79 @@ pub fn run(args: &args::Info, console: &Console) -> Result<Code> {
 
 /// What is known of a file of version 3 without a passphrase.
 struct Facts {
-    profile: Option<Profile>,
-    copy_b: CopyB,
-    sector: u64,
-    data: u8,
-    parity: [u8; 2],
-    lag: u32,
-    generation: u32,
-    kdfs: Vec<Option<KdfParams>>,
-    archive: String,
-    blocks: u64,
-    most_data: u64,
-    file: u64,
-    /// The longest run of sectors whose loss is survived (specification, G5).
-    run: u64,
-    /// As many sectors of every block may be lost, wherever they lie (G4).
+    info: Info,
+    /// As many sectors of every block may be lost, wherever they lie (specification, G4).
     of_each_block: u64,
-    share: f64,
-    bits: f64,
 }
 
 impl Facts {
     fn of(container: &Container) -> Self {
-        let page = container.page();
-        let structure = container.structure();
-        let (order, geometry) = (&structure.order, &page.geometry);
-        let sector = geometry.sector_size() as u64;
-        let copy_b = geometry.copy_b();
-        let mut run = u64::MAX;
+        let info = container.info();
+        let order = &container.structure().order;
+        let geometry = &info.geometry;
         let mut of_each_block = u64::MAX;
-        let mut sizes = [0u64; 256];
+        let mut seen = [false; 256];
         for block in 0..order.blocks() {
             let k = order.k(block);
-            sizes[usize::from(k)] += 1;
-            let first = u64::from(geometry.parity_of(Copy::A, k));
-            let second = match copy_b {
-                CopyB::None => 0,
-                _ => u64::from(geometry.parity_of(Copy::B, k)),
-            };
-            let k = u64::from(k);
-            let apart = || (order.offset(Copy::B, block) - order.offset(Copy::A, block)) / sector;
-            let survived = match copy_b {
-                CopyB::Mirrored => apart() + second,
-                CopyB::Coded if second >= k => apart() + second - k,
-                _ => first + second,
-            };
-            run = run.min(survived);
+            if std::mem::replace(&mut seen[usize::from(k)], true) {
+                continue;
+            }
+            let copies = geometry.copies().iter();
+            let parity: u64 = copies
+                .map(|&copy| u64::from(geometry.parity_of(copy, k)))
+                .sum();
             // With every data sector stored twice, one more must be lost for each.
-            let spare = first + second + u64::from(copy_b == CopyB::Mirrored);
-            of_each_block = of_each_block.min(spare);
+            let mirrored = geometry.copy_b() == CopyB::Mirrored;
+            of_each_block = of_each_block.min(parity + u64::from(mirrored));
         }
-        let groups = (1..=255u8)
-            .zip(&sizes[1..])
-            .filter(|(_, blocks)| **blocks > 0);
-        let shape = Shape {
-            columns: geometry.payload_size() as u64,
-            mirrored: copy_b == CopyB::Mirrored,
-            groups: groups
-                .map(|(k, &blocks)| Group {
-                    data: k.into(),
-                    parity: u32::from(geometry.parity_of(Copy::A, k))
-                        + match copy_b {
-                            CopyB::None => 0,
-                            _ => u32::from(geometry.parity_of(Copy::B, k)),
-                        },
-                    blocks,
-                })
-                .collect(),
-        };
-        let id = structure.healer.loom.archive;
         Facts {
-            profile: geometry.profile(),
-            copy_b,
-            sector,
-            data: geometry.data(),
-            parity: [geometry.parity(Copy::A), geometry.parity(Copy::B)],
-            lag: page.lag,
-            generation: page.generation,
-            kdfs: page
-                .key_slots
-                .iter()
-                .map(|slot| KeySlot::from_bytes(slot).map(|slot| slot.kdf))
-                .collect(),
-            archive: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-            blocks: order.blocks(),
-            most_data: structure.census.data * geometry.capacity() as u64,
-            file: container.file_len(),
-            run,
+            info,
             of_each_block,
-            share: shape.share_of_sectors(),
-            bits: shape.bit_error_rate(),
-        }
-    }
-
-    fn burst(&self) -> u64 {
-        // A range that is not aligned touches one sector more than it is long.
-        match self.run {
-            0 => 0,
-            run => (run - 1) * self.sector + 1,
-        }
-    }
-
-    fn profile(&self) -> &'static str {
-        match self.profile {
-            Some(Profile::Standard) => "standard",
-            Some(Profile::Coded) => "coded",
-            Some(Profile::Light) => "light",
-            None => "of its own",
         }
     }
 
     fn text(&self) -> String {
-        let layout = match self.copy_b {
+        let info = &self.info;
+        let copy_b = info.geometry.copy_b();
+        let layout = match copy_b {
             CopyB::Mirrored => "two full copies with different parity",
             CopyB::Coded => "one copy, and as much parity again",
             CopyB::None => "one copy with parity",
         };
-        let order = match (self.copy_b, self.lag) {
+        let order = match (copy_b, info.lag) {
             (CopyB::None, _) => String::new(),
             (_, 0) => ", half a file apart".into(),
             (_, lag) => format!(", {} apart", count(lag.into(), "block")),
         };
         let mut lines = vec![
-            format!("  version 3, profile {}: {layout}{order}", self.profile()),
+            format!(
+                "  version 3, profile {}: {layout}{order}",
+                info.geometry_name()
+            ),
             format!(
                 "  at most {} of data in {}; file {}, sectors of {} bytes",
-                bytes(self.most_data),
-                count(self.blocks, "block"),
-                bytes(self.file),
-                self.sector
+                bytes(info.payload_len_max),
+                count(info.blocks.all, "block"),
+                bytes(info.file_len),
+                info.geometry.sector_size()
             ),
             format!(
                 "  opened by {}, changed {}",
                 self.passphrases(),
-                count(self.generation.into(), "time")
+                count(info.generation.into(), "time")
             ),
-            format!("  archive {}", self.archive),
+            format!("  archive {}", info.archive_id),
             String::new(),
             "This file survives, if it is undamaged now, each of these:".into(),
         ];
-        let cut = match self.copy_b {
+        let survival = &info.survival;
+        let cut = match copy_b {
             CopyB::None => "",
             _ => ", its ends included; or as much cut off an end",
         };
         lines.push(format!(
             "  one burst of up to {} of any bytes, wherever it lies{cut}",
-            bytes(self.burst())
+            bytes(survival.burst_bytes)
         ));
         lines.push(format!(
             "  the loss of any {} of each block",
@@ -186,26 +112,30 @@ impl Facts {
         ));
         lines.push(format!(
             "  the loss of {} of 1000 sectors, at random places (*)",
-            (self.share * 1000.0).floor()
+            (survival.sectors_safe * 1000.0).floor()
         ));
         lines.push(format!(
             "  one flipped bit in every {}, at random places (*)",
-            one_in(self.bits)
+            one_in(survival.bits_safe)
         ));
         lines.push("(*) such that 999 of 1000 files come back whole".into());
+        for note in &info.notes {
+            lines.push(format!("Note: {note}"));
+        }
         lines.push("Whether it is undamaged now says: dbs validate FILE".into());
         lines.push(String::new());
         lines.join("\n")
     }
 
     fn passphrases(&self) -> String {
-        let number = count(self.kdfs.len() as u64, "passphrase");
-        match self.kdfs.first() {
-            Some(Some(kdf)) if self.kdfs.iter().all(|other| other.as_ref() == Some(kdf)) => {
+        let kdfs = &self.info.key_slots;
+        let number = count(kdfs.len() as u64, "passphrase");
+        match kdfs.first() {
+            Some(Some(kdf)) if kdfs.iter().all(|other| other.as_ref() == Some(kdf)) => {
                 format!("{number} (Argon2id: {})", cost(kdf))
             }
             _ => {
-                let known = self.kdfs.iter();
+                let known = kdfs.iter();
                 let known: Vec<String> = known
                     .map(|kdf| kdf.as_ref().map_or("unknown".into(), cost))
                     .collect();
@@ -215,12 +145,15 @@ impl Facts {
     }
 
     fn json(&self) -> Map<String, Value> {
-        let copy_b = match self.copy_b {
+        let info = &self.info;
+        let geometry = &info.geometry;
+        let survival = &info.survival;
+        let copy_b = match geometry.copy_b() {
             CopyB::None => "none",
             CopyB::Mirrored => "mirrored",
             CopyB::Coded => "coded",
         };
-        let kdfs = self.kdfs.iter().map(|kdf| match kdf {
+        let kdfs = info.key_slots.iter().map(|kdf| match kdf {
             Some(kdf) => json!({
                 "kdf": "argon2id", "passes": kdf.passes, "memory_kib": kdf.memory_kib,
                 "lanes": kdf.lanes,
@@ -229,24 +162,27 @@ impl Facts {
         });
         let object = json!({
             "format_version": 3,
-            "profile": self.profile.map(|_| self.profile()),
-            "archive": self.archive,
-            "sector_size": self.sector,
-            "data_sectors": self.data,
-            "parity_a": self.parity[0],
-            "parity_b": self.parity[1],
+            "profile": info.profile.map(|_| info.geometry_name()),
+            "archive": info.archive_id,
+            "sector_size": geometry.sector_size(),
+            "data_sectors": geometry.data(),
+            "parity_a": geometry.parity(Copy::A),
+            "parity_b": geometry.parity(Copy::B),
             "copy_b": copy_b,
-            "lag": self.lag,
-            "generation": self.generation,
+            "lag": info.lag,
+            "generation": info.generation,
             "key_slots": kdfs.collect::<Vec<_>>(),
-            "blocks": self.blocks,
-            "file_bytes": self.file,
+            "blocks": info.blocks.all,
+            "payload_bytes_at_most": info.payload_len_max,
+            "file_bytes": info.file_len,
+            "written_bytes": info.written_len,
             "survives": {
-                "burst_bytes": self.burst(),
+                "burst_bytes": survival.burst_bytes,
                 "sectors_of_each_block": self.of_each_block,
-                "share_of_sectors": round(self.share),
-                "bit_error_rate": round(self.bits),
+                "share_of_sectors": round(survival.sectors_safe),
+                "bit_error_rate": round(survival.bits_safe),
             },
+            "notes": info.notes,
         });
         match object {
             Value::Object(object) => object,
