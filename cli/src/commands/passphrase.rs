@@ -86,8 +86,9 @@ pub fn run(args: &ChangePassphrase, console: &Console) -> Result<Code> {
             })
         });
     if let Some(e) = broken {
-        return Err(failure(&e)
-            .hint("The change is half done: run the same command again, with either passphrase."));
+        return Err(failure(&e).hint(format!(
+            "The change is half done. Complete it: dbs repair {shown} --in-place"
+        )));
     }
     changed.map_err(|e| codec::failure(e, &args.file))?;
     file.sync_all().map_err(|e| failure(&e))?;
