@@ -44,7 +44,10 @@ class Archive:
         self.geometry = self.page.geometry
         for source in self.sources:
             source.restrict(self.page)
+        self.rotten: dict[int, Counter[tuple[int, int]]] = defaultdict(Counter)
+        self.claims: Counter[int] = Counter()
         self._collect()
+        self._read_rotten_frames()
         # The shape; None where it is not known.
         self.D: int | None = None
         self.I: int | None = None
@@ -129,7 +132,7 @@ class Archive:
             claims.insert(0, len(blocks))
             self.layout = Layout(self.geometry, self.page.lag, [k for _, k in blocks])
             self._find_shifts()
-        claims += self._claims_by_rotten_frames(source)
+        claims += [N for N, _ in self.claims.most_common(6)]
         for N in dict.fromkeys(claims):
             shape = self.geometry.shape(N)
             if shape is None:
@@ -147,15 +150,16 @@ class Archive:
         self.layout = None
         return {}
 
-    def _claims_by_rotten_frames(self, source: Source) -> list[int]:
-        """N as most of the frames of table blocks and end sectors say it, damaged or not (20.4)."""
-        claims: Counter[int] = Counter()
-        for at in source.grid():
-            if near_magic(source.data, at):
-                frame = source.frame(at)
-                if distance(frame.archive, self.id) <= 16 and frame.kind in (TABLE, END):
-                    claims[frame.block + (frame.kind == TABLE)] += 1
-        return [N for N, _ in claims.most_common(6)]
+    def _read_rotten_frames(self) -> None:
+        """What damaged frames say, for blocks and counts that nothing else tells (20.4)."""
+        for source in self.sources:
+            for at in source.grid():
+                if near_magic(source.data, at) and not source.covered(at):
+                    frame = source.frame(at)
+                    if distance(frame.archive, self.id) <= 16 and frame.kind in (TABLE, END):
+                        self.claims[frame.block + (frame.kind == TABLE)] += 1
+                    if frame.kind != END and 1 <= frame.k <= self.geometry.K:
+                        self.rotten[frame.block][frame.kind, frame.k] += 1
 
     def _hint_tail(self, N: int, X: int) -> None:
         """Where the table's copies begin, counted from the end of the file (section 15)."""
@@ -272,7 +276,7 @@ class Archive:
         return MANIFEST if block == self.D + self.I else TABLE
 
     def k_of(self, block: int) -> int | None:
-        """From the table, from N, from the frames, or from a walk."""
+        """From the table, from N, from intact frames, from a walk, or from damaged frames."""
         if self.X is not None and block >= self.X:
             return self.geometry.table_k(self.X, block - self.X)
         if block in self.entries:
@@ -280,7 +284,12 @@ class Archive:
         for kind, k in self.frames_say(block):
             if kind == self.kind_of(block):
                 return k
-        return self.guesses[block][1] if block < len(self.guesses) else None
+        if block < len(self.guesses):
+            return self.guesses[block][1]
+        for (kind, k), _ in self.rotten[block].most_common() if block in self.rotten else ():
+            if kind == self.kind_of(block):
+                return k
+        return None
 
     def judge_of(self, block: int, kind: int, k: int) -> Judge | None:
         """Section 19: the AEAD if there is a key, else the entry of the table."""

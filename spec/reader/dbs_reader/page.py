@@ -168,7 +168,7 @@ def parse_page(payload: bytes, archive: bytes, S: int) -> Page | None:
         unsupported = f"critical flags {record[1]:#04x}"
     elif suite != 1:
         unsupported = f"cipher suite {suite}"
-    elif any(record[17:32]) or (n <= room(S) and any(record[end : R - 32])):
+    elif any(record[17:32]) or (1 <= n <= room(S) and any(record[end : R - 32])):
         unsupported = "a reserved byte of the header page is not zero"
     geometry = Geometry(S, K, M_A, M_B, copy_b)
     slots = tuple(

@@ -10,7 +10,7 @@ from .block import raw_bytes
 from .errors import Authentication, Damaged, DbsError, Unsupported
 from .keys import unlock
 from .manifest import Entry, Manifest, check_entries, parse_entries, parse_manifest
-from .sector import DATA, INDEX, KIND_NAMES, MANIFEST
+from .sector import DATA, KIND_NAMES, MANIFEST
 from .table import block_hash, root
 
 
@@ -129,6 +129,20 @@ def salvage(opened: Opened) -> tuple[Iterator[bytes], list[tuple[int, int]]]:
     return pieces(), missing
 
 
+def entries(opened: Opened) -> list[Entry]:
+    """The whole index (section 12)."""
+    m = opened.manifest
+    assert m is not None
+    result = parse_entries(m.index) if m.index is not None else []
+    for block in range(m.D, m.D + m.I):
+        part = parse_entries(block_raw(opened.archive, block))
+        if not part:
+            raise Unsupported(f"index block {block} is empty")
+        result += part
+    check_entries(result, m)
+    return result
+
+
 def check_contents(opened: Opened) -> list[DbsError]:
     """Opens every block and checks manifest, root and index, as a Verifier with a key (18)."""
     archive, m = opened.archive, opened.manifest
@@ -142,15 +156,7 @@ def check_contents(opened: Opened) -> list[DbsError]:
         except DbsError as e:
             errors.append(e)
     try:
-        entries: list[Entry] = []
-        for block in range(m.D, m.D + m.I):
-            part = parse_entries(block_raw(archive, block))
-            if not part:
-                raise Unsupported(f"index block {block} is empty")
-            entries += part
-        if m.index is not None:
-            entries = parse_entries(m.index)
-        check_entries(entries, m)
+        entries(opened)
     except DbsError as e:
         errors.append(e)
     # The entry of the manifest block is not part of the root, so it is compared by itself.
@@ -163,5 +169,3 @@ def check_contents(opened: Opened) -> list[DbsError]:
             errors.append(Authentication("the entry of the manifest in the block table was altered"))
     return errors
 
-
-__all__ = ["Opened", "INDEX", "check_contents", "open_archive", "payload", "salvage", "unlock_archive"]
