@@ -19,7 +19,7 @@ pub mod v1;
 pub mod v2;
 pub mod v3;
 
-pub use archive::{Archive, OpenOptions, Version};
+pub use archive::{Archive, OpenOptions, Unlocked, Version};
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use report::{Report, Status};

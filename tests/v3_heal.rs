@@ -133,13 +133,13 @@ fn any_single_bit_is_healed() {
             let mut damaged = file.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             let archive = Archive::open(damaged).unwrap();
-            let payload_again = archive.unlock(&passphrase()).unwrap();
+            let payload_again = archive.unlock(&passphrase()).unwrap().into_v3().unwrap();
             assert_eq!(
                 payload_again.read_range(0..payload.len() as u64).unwrap(),
                 payload
             );
             let mut repaired = std::io::Cursor::new(Vec::new());
-            archive.repair(&mut repaired).unwrap();
+            archive.repair(None, &mut repaired).unwrap();
             assert!(repaired.into_inner() == file, "bit {bit}");
         }
     }
@@ -167,7 +167,7 @@ fn beyond_the_budget_it_is_refused() {
         report.failed_blocks[0].payload,
         Some(capacity..2 * capacity)
     );
-    let unlocked = archive.unlock(&passphrase()).unwrap();
+    let unlocked = archive.unlock(&passphrase()).unwrap().into_v3().unwrap();
     assert!(matches!(
         unlocked.read_range(0..payload.len() as u64),
         Err(dbs::Error::Damaged(_))
@@ -181,7 +181,7 @@ fn beyond_the_budget_it_is_refused() {
     assert!(salvaged[from..to].iter().all(|b| *b == 0));
     let mut out = std::io::Cursor::new(Vec::new());
     assert!(matches!(
-        archive.repair(&mut out),
+        archive.repair(None, &mut out),
         Err(dbs::Error::Damaged(_))
     ));
 }
@@ -221,7 +221,8 @@ fn passphrases_change_without_encrypting_again() {
         let archive = Archive::open(file.clone())?;
         let mut written = 0;
         archive
-            .container()
+            .v3()
+            .unwrap()
             .change_passphrase(current, change, |offset, sector| {
                 if written < most {
                     file[offset as usize..offset as usize + sector.len()].copy_from_slice(sector);
@@ -231,7 +232,9 @@ fn passphrases_change_without_encrypting_again() {
             })
     };
     let opens = |file: &[u8], passphrase: &Passphrase| {
-        let unlocked = Archive::open(file.to_vec())?.unlock(passphrase)?;
+        let unlocked = Archive::open(file.to_vec())?
+            .unlock(passphrase)?
+            .into_v3()?;
         unlocked
             .read_range(0..unlocked.len())
             .map(|bytes| assert!(bytes == payload))
@@ -273,7 +276,7 @@ fn passphrases_change_without_encrypting_again() {
         Status::Recoverable
     );
     let mut repaired = std::io::Cursor::new(Vec::new());
-    archive.repair(&mut repaired).unwrap();
+    archive.repair(None, &mut repaired).unwrap();
     let repaired = repaired.into_inner();
     opens(&repaired, &other).unwrap();
     assert_eq!(
@@ -303,7 +306,7 @@ fn replicas_heal_each_other() {
         .collect();
     let archive = Archive::open_with(damaged, dbs::OpenOptions::default()).unwrap();
     let mut repaired = std::io::Cursor::new(Vec::new());
-    archive.repair(&mut repaired).unwrap();
+    archive.repair(None, &mut repaired).unwrap();
     assert!(repaired.into_inner() == file);
 }
 
@@ -320,7 +323,7 @@ fn repair_in_place_writes_only_what_is_bad() {
         .count();
     let archive = Archive::open(damaged.clone()).unwrap();
     let mut written = 0;
-    let report = archive.container().patches(|offset, sector| {
+    let report = archive.v3().unwrap().patches(|offset, sector| {
         damaged[offset as usize..offset as usize + sector.len()].copy_from_slice(sector);
         written += 1;
         Ok(())
@@ -332,7 +335,7 @@ fn repair_in_place_writes_only_what_is_bad() {
     shifted.insert(0, 1);
     let archive = Archive::open(shifted).unwrap();
     assert!(matches!(
-        archive.container().patches(|_, _| Ok(())),
+        archive.v3().unwrap().patches(|_, _| Ok(())),
         Err(dbs::Error::Misuse(_))
     ));
 }
@@ -379,7 +382,11 @@ fn what_an_unfinished_backup_holds_is_salvaged() {
         archive.unlock(&passphrase()),
         Err(dbs::Error::Damaged(_))
     ));
-    let left = archive.unlock_for_salvage(&passphrase()).unwrap();
+    let left = archive
+        .unlock_for_salvage(&passphrase())
+        .unwrap()
+        .into_v3()
+        .unwrap();
     let mut salvaged = Vec::new();
     left.salvage_to(&mut salvaged).unwrap();
     assert!(salvaged[..3 * capacity] == payload[..3 * capacity]);

@@ -140,7 +140,7 @@ fn outcome(vector: &Vector) -> Vec<(String, String)> {
         status(&archive.validate(Some(&passphrase))),
     );
     let mut repaired = Cursor::new(Vec::new());
-    match archive.repair(&mut repaired) {
+    match archive.repair(None, &mut repaired) {
         Ok(_) => {
             add("repair", "base".into());
             let repaired = repaired.into_inner();
@@ -152,7 +152,9 @@ fn outcome(vector: &Vector) -> Vec<(String, String)> {
         Err(error) => add("repair", class(&error)),
     }
     let payload = archive.unlock(&passphrase);
-    let read = payload.and_then(|p| p.read_range(0..p.len()));
+    let read = payload
+        .and_then(dbs::Unlocked::into_v3)
+        .and_then(|p| p.read_range(0..p.len()));
     match read {
         Ok(bytes) => {
             add("expect", "success".into());
@@ -164,6 +166,7 @@ fn outcome(vector: &Vector) -> Vec<(String, String)> {
     let mut salvaged = Vec::new();
     let salvage = archive
         .unlock_for_salvage(&passphrase)
+        .and_then(dbs::Unlocked::into_v3)
         .and_then(|p| p.salvage_to(&mut salvaged));
     if salvage.is_ok() {
         add("salvage-blake2b-256", digest(&salvaged));
@@ -172,7 +175,7 @@ fn outcome(vector: &Vector) -> Vec<(String, String)> {
         add("file-length", files[0].len().to_string());
         add("file-blake2b-256", digest(&files[0]));
     }
-    let page = archive.container().page();
+    let page = archive.v3().unwrap().page();
     let geometry = page.geometry;
     let copy_b = match geometry.copy_b() {
         dbs::v3::geometry::CopyB::None => 0,
@@ -192,10 +195,10 @@ fn outcome(vector: &Vector) -> Vec<(String, String)> {
     add("lag", page.lag.to_string());
     add("generation", page.generation.to_string());
     add("key-slots", page.key_slots.len().to_string());
-    let census = archive.container().structure().census;
+    let census = archive.v3().unwrap().structure().census;
     let (n, dbs::v3::table::Census { data, index, table }) = (census.blocks(), census);
     add("blocks", format!("N={n} D={data} I={index} T={table}"));
-    if let Ok(payload) = archive.unlock(&passphrase)
+    if let Ok(payload) = archive.unlock(&passphrase).and_then(dbs::Unlocked::into_v3)
         && let Some(manifest) = payload.manifest()
     {
         add("media-type", manifest.media_type.clone());

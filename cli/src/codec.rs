@@ -107,8 +107,8 @@ pub fn unlock(
     salvage: bool,
 ) -> Result<(Payload, Passphrase)> {
     let open = |passphrase: &Passphrase| match salvage {
-        true => archive.unlock_for_salvage(passphrase),
-        false => archive.unlock(passphrase),
+        true => archive.unlock_for_salvage(passphrase)?.into_v3(),
+        false => archive.unlock(passphrase)?.into_v3(),
     };
     let given = wanted.given()?;
     let typed = given.is_none();
@@ -258,11 +258,21 @@ pub fn write_failure(error: Error, output: &Output) -> Failure {
     }
 }
 
+/// The container, where it is one of version 3.
+///
+/// # Errors
+/// It is of an older version.
+pub fn v3<'a>(archive: &'a Archive, path: &Path) -> Result<&'a Arc<dbs::v3::Container>> {
+    archive.v3().map_err(|e| failure(e, path))
+}
+
 /// Gives a report of part of a container the totals of the whole.
 pub fn fill_totals(report: &mut Report, archive: &Archive) {
-    let order = &archive.container().structure().order;
-    report.blocks = order.blocks();
-    report.sectors = order.sectors();
+    if let Ok(container) = archive.v3() {
+        let order = &container.structure().order;
+        report.blocks = order.blocks();
+        report.sectors = order.sectors();
+    }
 }
 
 /// Keeps other commands from writing to the same file at the same time.

@@ -61,7 +61,7 @@ impl Archive {
     /// Writes the repaired container to a binary file that can seek.
     fn repair(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Report> {
         let (mut output, _) = Output::from(target)?;
-        py.detach(|| self.inner.repair(&mut output))
+        py.detach(|| self.inner.repair(None, &mut output))
             .map(Report)
             .map_err(exception)
     }
@@ -69,7 +69,7 @@ impl Archive {
     /// Opens the payload.
     fn unlock(&self, py: Python<'_>, passphrase: &Bound<'_, PyAny>) -> PyResult<Payload> {
         let passphrase = files::passphrase(passphrase)?;
-        py.detach(|| self.inner.unlock(&passphrase))
+        py.detach(|| self.inner.unlock(&passphrase).and_then(dbs::Unlocked::into_v3))
             .map(Payload::new)
             .map_err(exception)
     }

@@ -205,7 +205,7 @@ mod tests {
         let file = writer.finish().unwrap().into_inner();
         let len = file.len() as u64;
         let archive = Archive::open(file.clone()).unwrap();
-        let info = archive.container().info();
+        let info = archive.v3().unwrap().info();
         assert_eq!(info.profile, Some(Profile::Standard));
         assert_eq!(info.geometry_name(), "standard");
         assert_eq!((info.file_len, info.written_len), (len, len));
@@ -224,7 +224,7 @@ mod tests {
         assert!(2e-3 < survival.bits_safe && survival.bits_safe < survival.bits_half);
 
         let cut = Archive::open(file[4096..].to_vec()).unwrap();
-        let damaged = cut.container().info();
+        let damaged = cut.v3().unwrap().info();
         assert!(damaged.scanned && !damaged.canonical);
         assert_eq!((damaged.file_len, damaged.written_len), (len - 4096, len));
         assert_eq!(damaged.survival, survival);

@@ -21,3 +21,5 @@ pub mod sector;
 pub mod survival;
 pub mod table;
 pub mod writer;
+
+pub use container::Container;

@@ -115,7 +115,7 @@ struct ReadBack<W> {
 /// let file = writer.finish()?.into_inner();
 ///
 /// let archive = dbs::Archive::open(file)?;
-/// let payload = archive.unlock(&passphrase)?;
+/// let payload = archive.unlock(&passphrase)?.into_v3()?;
 /// assert_eq!(payload.read_range(0..payload.len())?, b"what must not be lost");
 /// # Ok::<(), dbs::Error>(())
 /// ```

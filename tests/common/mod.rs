@@ -89,12 +89,13 @@ pub fn assert_heals(damaged: Vec<u8>, payload: &[u8], original: &[u8], what: &st
     let archive = Archive::open(damaged).unwrap_or_else(|e| panic!("{what}: open: {e}"));
     let restored = archive
         .unlock(&passphrase())
+        .and_then(dbs::Unlocked::into_v3)
         .and_then(|p| p.read_range(0..p.len()))
         .unwrap_or_else(|e| panic!("{what}: restore: {e}"));
     assert!(restored == payload, "{what}: wrong bytes");
     let mut repaired = Cursor::new(Vec::new());
     archive
-        .repair(&mut repaired)
+        .repair(None, &mut repaired)
         .unwrap_or_else(|e| panic!("{what}: repair: {e}"));
     assert!(
         repaired.into_inner() == original,

@@ -20,7 +20,7 @@ use crate::names;
 /// See [`Code`].
 pub fn run(args: &args::Info, console: &Console) -> Result<Code> {
     let archive = codec::open(&args.file, &[], 0, &console.blocks("info"))?;
-    let facts = Facts::of(archive.container());
+    let facts = Facts::of(codec::v3(&archive, &args.file)?);
     let text = match args.json {
         true => format!("{}\n", Value::Object(facts.json())),
         false => format!("{}\n{}", names::path(&args.file), facts.text()),

@@ -76,9 +76,8 @@ pub fn run(args: &ChangePassphrase, console: &Console) -> Result<Code> {
         _ => PassphraseChange::Remove,
     };
     let mut broken = None;
-    let changed = archive
-        .container()
-        .change_passphrase(&current, change, |offset, sector| {
+    let changed =
+        codec::v3(&archive, &args.file)?.change_passphrase(&current, change, |offset, sector| {
             file.write_all_at(sector, offset).map_err(|e| {
                 let told = io::Error::from(e.kind());
                 broken = Some(e);

@@ -98,7 +98,7 @@ fn write(
     console: &Console,
 ) -> Result<Report, Stopped> {
     let report = archive
-        .repair(&mut output.file())
+        .repair(None, &mut output.file())
         .map_err(|e| stopped(e, &output))?;
     output.sync()?;
     if let Some(path) = output.readable() {
@@ -141,7 +141,7 @@ fn in_place(args: &Repair, archive: &Archive, console: &Console) -> Done {
         .map_err(|e| failure(&e))?;
     codec::lock(&file, &args.file)?;
     let mut written = 0u64;
-    let patched = archive.container().patches(|offset, sector| {
+    let patched = codec::v3(archive, &args.file)?.patches(|offset, sector| {
         written += 1;
         file.write_all_at(sector, offset).map_err(Error::Io)
     });

@@ -27,7 +27,8 @@ pub fn run(args: &Validate, console: &Console) -> Result<Code> {
     let mut extents = Extents::unknown();
     if !report.failed_blocks.is_empty()
         && let Some(passphrase) = &passphrase
-        && let Ok(payload) = archive.unlock_for_salvage(passphrase)
+        && let Ok(unlocked) = archive.unlock_for_salvage(passphrase)
+        && let Ok(payload) = unlocked.into_v3()
         && let Ok((entries, _)) = codec::entries(&payload, &args.file)
         && !entries.is_empty()
     {
