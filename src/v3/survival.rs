@@ -16,7 +16,7 @@ use super::order::Order;
 /// Other values that a wrong byte can have.
 const WRONG_VALUES: f64 = 255.0;
 /// Header pages that are reckoned with in a vote; more of them only help.
-const VOTERS: u64 = 300;
+const VOTERS: u64 = 100;
 /// Bits of a narrow vote that are tried both ways.
 const TRIED_BITS: usize = 12;
 
@@ -236,12 +236,14 @@ impl Shape {
         };
         let votes = data + parity(&self.geometry, 1);
         let right = (1.0 - rate).powi(8);
-        (0..=votes)
-            .map(|wrong| {
+        binomial(votes, 1.0 - right)
+            .iter()
+            .enumerate()
+            .map(|(wrong, chance)| {
                 // It is lost where any wrong value has as many votes as the right one.
                 let needed = votes - wrong;
                 let one_value = at_least(needed, &binomial(wrong, 1.0 / WRONG_VALUES));
-                binomial_at(votes, wrong, 1.0 - right) * (WRONG_VALUES * one_value).min(1.0)
+                chance * (WRONG_VALUES * one_value).min(1.0)
             })
             .sum()
     }
@@ -341,19 +343,21 @@ fn beyond(budget: usize, groups: &[(usize, [f64; 3])]) -> f64 {
 
 /// The probabilities of exactly 0, 1, ... n successes.
 fn binomial(n: usize, p: f64) -> Vec<f64> {
-    (0..=n).map(|i| binomial_at(n, i, p)).collect()
-}
-
-fn binomial_at(n: usize, successes: usize, p: f64) -> f64 {
     // 0 successes of probability 0 are certain, though the logarithm of 0 is not a number.
-    let power = |p: f64, times: usize| match times {
+    let power = |log: f64, times: usize| match times {
         0 => 0.0,
-        times => times as f64 * p.ln(),
+        times => times as f64 * log,
     };
-    let ways: f64 = (0..successes)
-        .map(|i| ((n - i) as f64 / (i + 1) as f64).ln())
-        .sum();
-    (ways + power(p, successes) + power(1.0 - p, n - successes)).exp()
+    let (yes, no) = (p.ln(), (-p).ln_1p());
+    let mut ways = 0.0;
+    (0..=n)
+        .map(|i| {
+            if i > 0 {
+                ways += ((n - i + 1) as f64 / i as f64).ln();
+            }
+            (ways + power(yes, i) + power(no, n - i)).exp()
+        })
+        .collect()
 }
 
 /// How likely there are at most so many of rare things of which `mean` are expected.
