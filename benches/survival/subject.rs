@@ -93,8 +93,12 @@ impl Subject {
             Arc::new(writer.finish().map_err(|e| wrong(&e))?.into_inner())
         } else {
             let path = scratch.join(format!("dbs-survival-{}", std::process::id()));
-            let file = File::options().read(true).write(true).create_new(true);
-            let file = file.open(&path).map_err(|e| wrong(&e))?;
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&path)
+                .map_err(|e| wrong(&e))?;
             // Nobody else needs the name.
             std::fs::remove_file(&path).map_err(|e| wrong(&e))?;
             let mut writer = Writer::create(file, &passphrase(), options).map_err(|e| wrong(&e))?;
