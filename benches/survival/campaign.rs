@@ -24,6 +24,7 @@ struct Options {
     profiles: Vec<Profile>,
     contents: Vec<Content>,
     kinds: Vec<String>,
+    values: Vec<f64>,
     trials: u64,
     few: u64,
     budget: Duration,
@@ -43,6 +44,7 @@ options
   --profiles standard,coded,light
   --contents plain,mixed   random bytes; or blocks of all lengths (plain)
   --kinds rot,loss,burst,cut,insert,mix   (all)
+  --values V,V             only these rates or shares (all)
   --trials N               where the theory is between 0.1% and 99.9% (20)
   --few N                  where the outcome should be certain (3)
   --seconds N              most time for a point (60); at least two trials are made
@@ -57,6 +59,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         profiles: vec![Profile::Standard, Profile::Coded, Profile::Light],
         contents: vec![Content::Plain],
         kinds: Vec::new(),
+        values: Vec::new(),
         trials: 20,
         few: 3,
         budget: Duration::from_secs(60),
@@ -80,6 +83,10 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
                     .collect::<Result<_, _>>()?;
             }
             "--kinds" => options.kinds = list().collect(),
+            "--values" => {
+                let parse = |s: String| s.parse().map_err(|e| format!("{name}: {e}"));
+                options.values = list().map(parse).collect::<Result<_, String>>()?;
+            }
             "--trials" => options.trials = number()?,
             "--few" => options.few = number()?,
             "--seconds" => options.budget = Duration::from_secs(number()?),
@@ -254,7 +261,7 @@ fn mixes(subject: &Subject) -> Vec<Point> {
     let share = subject.shape.loss_survived(0.999);
     let most = subject.burst.bytes(&subject.geometry);
     let mut points = Vec::new();
-    for part in [0.1, 0.25] {
+    for part in [0.05, 0.1, 0.2] {
         let bytes = (most as f64 * part) as u64;
         points.push(Point {
             kind: Kind::Mix,
@@ -266,9 +273,9 @@ fn mixes(subject: &Subject) -> Vec<Point> {
             damage: Box::new(move |random| {
                 let burst = random.below(len - bytes + 1);
                 let cut = random.below(len - 4000);
-                // Rot at a rate that leaves some sectors intact: what is moved can be found by them.
+                // Rot at a rate that leaves most sectors intact: what is moved is found by them.
                 vec![
-                    Damage::Rot((rate * part).min(2e-5)),
+                    Damage::Rot((rate * part).min(2e-6)),
                     Damage::Loss(share * part),
                     Damage::Burst(burst..burst + bytes),
                     Damage::Cut(cut..cut + 1 + random.below(3999)),
@@ -308,8 +315,10 @@ fn run(options: &Options) -> Result<(), String> {
                 eprintln!("{}", subject.description());
                 results::append(&options.folder, &subject.curves())?;
                 for point in points(&subject) {
-                    if !options.kinds.is_empty()
-                        && !options.kinds.iter().any(|kind| kind == point.kind.name())
+                    let kind = options.kinds.iter().any(|kind| kind == point.kind.name());
+                    let value = options.values.contains(&point.value);
+                    if !(kind || options.kinds.is_empty())
+                        || !(value || options.values.is_empty())
                     {
                         continue;
                     }

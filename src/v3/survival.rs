@@ -53,6 +53,9 @@ impl Burst {
 }
 
 /// The worst burst that the archive survives; `None` without blocks.
+///
+/// Where it is a block of the table that is lost first, the archive survives more: a table can be
+/// made again from the other blocks.
 #[must_use]
 pub fn worst_burst(order: &Order) -> Option<Burst> {
     let geometry = order.geometry();
