@@ -218,7 +218,10 @@ impl Subject {
         trial.wrong = sink.at != self.size || sink.differ.iter().any(|b| !lost.contains(b));
         trial.whole = lost.is_empty() && !trial.wrong;
         if std::env::var_os("SURVIVAL_TRACE").is_some() && !lost.is_empty() {
-            eprintln!("  lost: {lost:?} of {}", trial.blocks);
+            eprintln!("  lost: {lost:?} of {}; {:?}", trial.blocks, report.notes);
+            let order = &archive.container().structure().order;
+            let ks: Vec<u8> = (0..order.blocks()).map(|block| order.k(block)).collect();
+            eprintln!("  written with {} bytes, k {ks:?}", order.file_len());
         }
         Ok(())
     }
