@@ -140,7 +140,13 @@ impl blocks::Layout for Layout {
     /// The descriptor is known, and so are the zeros behind the last ciphertext. Where the file was
     /// cut off inside of those zeros, the parity over them can be computed.
     fn known(&self, block: u64, stored: &mut Stored) {
-        let Some(descriptor) = self.descriptor(block) else {
+        // Without a trailer, an intact first row tells how long the last ciphertext is.
+        let stated = || {
+            let row = stored.bytes.get(..ROW)?;
+            let intact = stored.present.contains(&(ROW - 1)) && self.code.valid(row);
+            self.described(block, row).filter(|_| intact)
+        };
+        let Some(descriptor) = self.descriptor(block).or_else(stated) else {
             return;
         };
         if stored.present.start > 0 {
