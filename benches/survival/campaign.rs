@@ -317,8 +317,7 @@ fn run(options: &Options) -> Result<(), String> {
                 for point in points(&subject) {
                     let kind = options.kinds.iter().any(|kind| kind == point.kind.name());
                     let value = options.values.contains(&point.value);
-                    if !(kind || options.kinds.is_empty())
-                        || !(value || options.values.is_empty())
+                    if !(kind || options.kinds.is_empty()) || !(value || options.values.is_empty())
                     {
                         continue;
                     }

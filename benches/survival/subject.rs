@@ -106,7 +106,7 @@ impl Subject {
             Arc::new(writer.finish().map_err(|e| wrong(&e))?)
         };
         let archive = Archive::open(Arc::clone(&base)).map_err(|e| e.to_string())?;
-        let container = archive.container();
+        let container = archive.v3().map_err(|e| e.to_string())?;
         let structure = container.structure();
         let geometry = structure.page.geometry;
         Ok(Subject {
@@ -202,7 +202,7 @@ impl Subject {
 
     fn restore(&self, damaged: Damaged, trial: &mut Trial) -> dbs::Result<()> {
         let archive = Archive::open(damaged)?;
-        let payload = archive.unlock(&passphrase())?;
+        let payload = archive.unlock(&passphrase())?.into_v3()?;
         let capacity = self.geometry.capacity() as u64;
         let mut sink = Compare {
             payload: Payload::new(self.seed, self.size, self.content, capacity),
@@ -219,9 +219,18 @@ impl Subject {
         trial.whole = lost.is_empty() && !trial.wrong;
         if std::env::var_os("SURVIVAL_TRACE").is_some() && !lost.is_empty() {
             eprintln!("  lost: {lost:?} of {}; {:?}", trial.blocks, report.notes);
-            let order = &archive.container().structure().order;
+            let order = &archive.v3()?.structure().order;
             let ks: Vec<u8> = (0..order.blocks()).map(|block| order.k(block)).collect();
-            eprintln!("  written with {} bytes, k {ks:?}", order.file_len());
+            let scanned = archive.v3()?.structure().scanned;
+            eprintln!(
+                "  written with {} bytes, scanned {scanned}, k {ks:?}",
+                order.file_len()
+            );
+            let first = lost.first().copied().unwrap_or(0);
+            let healer = archive.v3()?.structure().scan(&dbs::Limits::default())?;
+            for block in first.saturating_sub(1)..first + 3 {
+                eprintln!("  {block}: {:?}", healer.regions(order, block));
+            }
         }
         Ok(())
     }
