@@ -86,12 +86,32 @@ def payload_events(payload: Any, partial: bool = False) -> Iterator[Event]:
 
     With `partial` what nobody reads is skipped over where that is possible.
     """
-    head = payload.read_at(0, 8)
+    stream = payload.reader()
+    head = stream.read(8)
     if head in legacy.MAGICS:
-        return legacy.events(payload.reader())
+        return legacy.events(_Prefixed(head, stream))
     if partial and payload.seekable:
+        stream.close()
         return tar_events(container.seekable(payload), seekable=True)
-    return _to_the_end(payload.reader())
+    return _to_the_end(_Prefixed(head, stream))
+
+
+class _Prefixed:
+    """A stream of which the first bytes have been read already."""
+
+    def __init__(self, head: bytes, stream: Any) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            if size is None or size < 0:
+                size = 1 << 62
+            data, self._head = self._head[:size], self._head[size:]
+            if len(data) == size:
+                return data
+            return data + bytes(self._stream.read(size - len(data) if size < 1 << 61 else -1))
+        return bytes(self._stream.read(size))
 
 
 def _to_the_end(stream: Any) -> Iterator[Event]:

@@ -1,6 +1,6 @@
 //! Reading a container.
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use dbs::{EntryKind, OpenOptions};
@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::errors::{Misuse, exception};
 use crate::files::{self, Output, lock};
 use crate::report::Report;
+use crate::versions::{Container, Contents, Stream};
 
 /// Opens a container of any version: a path, bytes, or a binary file.
 #[pyfunction]
@@ -27,15 +28,17 @@ pub(crate) fn open(
     let mut options = OpenOptions::default();
     options.threads = threads.unwrap_or(0);
     let inner = py
-        .detach(|| dbs::Archive::open_with(sources, options))
+        .detach(|| Container::open(sources, options))
         .map_err(exception)?;
-    Ok(Archive { inner })
+    Ok(Archive {
+        inner: Arc::new(inner),
+    })
 }
 
 /// An open container. Validating and repairing need no passphrase.
 #[pyclass(frozen, module = "dbs")]
 pub(crate) struct Archive {
-    inner: dbs::Archive,
+    inner: Arc<Container>,
 }
 
 #[pymethods]
@@ -43,7 +46,11 @@ impl Archive {
     /// The version: 1, 2 or 3.
     #[getter]
     fn version(&self) -> u8 {
-        self.inner.version().number()
+        match &*self.inner {
+            Container::V1(_) => 1,
+            Container::V2(_) => 2,
+            Container::V3(_) => 3,
+        }
     }
 
     /// Checks everything; with a passphrase, decrypts everything as well.
@@ -61,7 +68,7 @@ impl Archive {
     /// Writes the repaired container to a binary file that can seek.
     fn repair(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Report> {
         let (mut output, _) = Output::from(target)?;
-        py.detach(|| self.inner.repair(None, &mut output))
+        py.detach(|| self.inner.repair(&mut output))
             .map(Report)
             .map_err(exception)
     }
@@ -69,9 +76,14 @@ impl Archive {
     /// Opens the payload.
     fn unlock(&self, py: Python<'_>, passphrase: &Bound<'_, PyAny>) -> PyResult<Payload> {
         let passphrase = files::passphrase(passphrase)?;
-        py.detach(|| self.inner.unlock(&passphrase).and_then(dbs::Unlocked::into_v3))
-            .map(Payload::new)
-            .map_err(exception)
+        let inner = py
+            .detach(|| self.inner.unlock(&passphrase))
+            .map_err(exception)?;
+        Ok(Payload {
+            container: Arc::clone(&self.inner),
+            inner,
+            found: Found::default(),
+        })
     }
 }
 
@@ -81,47 +93,57 @@ type Found = Arc<Mutex<Option<dbs::Report>>>;
 /// An unlocked payload. All bytes that it returns are authentic.
 #[pyclass(frozen, module = "dbs")]
 pub(crate) struct Payload {
-    inner: dbs::Payload,
+    container: Arc<Container>,
+    inner: Contents,
     found: Found,
 }
 
 impl Payload {
-    fn new(inner: dbs::Payload) -> Self {
-        Payload {
-            inner,
-            found: Found::default(),
+    fn v3(&self) -> PyResult<&dbs::Payload> {
+        match &self.inner {
+            Contents::V3(payload) => Ok(payload),
+            _ => Err(Misuse::new_err(
+                "a payload of version 1 or 2 can be read from its start only",
+            )),
+        }
+    }
+
+    fn manifest(&self) -> Option<&dbs::v3::manifest::Manifest> {
+        match &self.inner {
+            Contents::V3(payload) => payload.manifest(),
+            _ => None,
         }
     }
 }
 
 #[pymethods]
 impl Payload {
-    fn __len__(&self) -> usize {
-        usize::try_from(self.inner.len()).unwrap_or(usize::MAX)
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(usize::try_from(self.v3()?.len()).unwrap_or(usize::MAX))
     }
 
     /// Media type of the payload.
     #[getter]
     fn media_type(&self) -> Option<String> {
-        Some(self.inner.manifest()?.media_type.clone())
+        Some(self.manifest()?.media_type.clone())
     }
 
     /// The program that wrote it.
     #[getter]
     fn producer(&self) -> Option<String> {
-        Some(self.inner.manifest()?.producer.clone())
+        Some(self.manifest()?.producer.clone())
     }
 
     /// When it was written, in seconds since 1970-01-01 UTC.
     #[getter]
     fn created(&self) -> Option<i64> {
-        Some(self.inner.manifest()?.created)
+        Some(self.manifest()?.created)
     }
 
     /// Whether any range can be read at once.
     #[getter]
     fn seekable(&self) -> bool {
-        true
+        matches!(self.inner, Contents::V3(_))
     }
 
     /// At most `size` bytes at `offset`.
@@ -131,13 +153,12 @@ impl Payload {
         offset: u64,
         size: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let end = offset.saturating_add(size).min(self.inner.len());
+        let payload = self.v3()?;
+        let end = offset.saturating_add(size).min(payload.len());
         let data = py
             .detach(|| {
                 let mut data = Vec::new();
-                let report = self
-                    .inner
-                    .copy_range_to(offset.min(end)..end, &mut data)?;
+                let report = payload.copy_range_to(offset.min(end)..end, &mut data)?;
                 merge(&self.found, report);
                 Ok(data)
             })
@@ -146,18 +167,29 @@ impl Payload {
     }
 
     /// A stream of the whole payload from its start.
-    fn reader(&self) -> Reader {
-        Reader {
-            inner: Mutex::new(Some(self.inner.reader())),
+    fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
+        let stream = py.detach(|| self.inner.stream()).map_err(exception)?;
+        Ok(Reader {
+            inner: Mutex::new(Some(stream)),
             found: Arc::clone(&self.found),
-        }
+        })
     }
 
     /// Writes the whole payload to a binary file.
     fn copy_to(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Report> {
         let (mut output, _) = Output::from(target)?;
         py.detach(|| {
-            let report = self.inner.copy_to(&mut output)?;
+            let report = match &self.inner {
+                Contents::V3(payload) => payload.copy_to(&mut output)?,
+                Contents::V2(payload) => {
+                    payload.copy_to(&mut output)?;
+                    self.container.found()?
+                }
+                Contents::V1(payload) => {
+                    payload.copy_to(&mut output)?;
+                    self.container.found()?
+                }
+            };
             output.flush()?;
             Ok(report)
         })
@@ -167,9 +199,10 @@ impl Payload {
 
     /// Writes what is left of the payload, with zeros for what is lost; the report names it.
     fn salvage_to(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Report> {
+        let payload = self.v3()?;
         let (mut output, _) = Output::from(target)?;
         py.detach(|| {
-            let report = self.inner.salvage_to(&mut output)?;
+            let report = payload.salvage_to(&mut output)?;
             output.flush()?;
             Ok(report)
         })
@@ -179,10 +212,11 @@ impl Payload {
 
     /// The index of a tar payload: dictionaries in the order of the payload.
     fn entries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let payload = self.v3()?;
         let entries = py
             .detach(|| {
                 let mut entries = Vec::new();
-                self.inner.entries(|entry| {
+                payload.entries(|entry| {
                     entries.push(entry);
                     Ok(())
                 })?;
@@ -216,8 +250,17 @@ impl Payload {
     }
 
     /// What was found while this payload was read so far; a stream reports at its end.
-    fn report(&self) -> Option<Report> {
-        lock(&self.found).clone().map(Report)
+    fn report(&self, py: Python<'_>) -> PyResult<Option<Report>> {
+        if let Some(found) = lock(&self.found).clone() {
+            return Ok(Some(Report(found)));
+        }
+        if self.seekable() {
+            return Ok(None);
+        }
+        // Streams of versions 1 and 2 do not say what they healed: look through the container.
+        let report = py.detach(|| self.container.found()).map_err(exception)?;
+        *lock(&self.found) = Some(report.clone());
+        Ok(Some(Report(report)))
     }
 }
 
@@ -236,7 +279,7 @@ fn merge(found: &Found, report: dbs::Report) {
 /// A stream of a payload. After an error it keeps failing.
 #[pyclass(frozen, module = "dbs")]
 pub(crate) struct Reader {
-    inner: Mutex<Option<dbs::v3::payload::Reader>>,
+    inner: Mutex<Option<Stream>>,
     found: Found,
 }
 
@@ -247,18 +290,13 @@ impl Reader {
     fn read<'py>(&self, py: Python<'py>, size: i64) -> PyResult<Bound<'py, PyBytes>> {
         let data = py.detach(|| -> PyResult<Vec<u8>> {
             let mut inner = lock(&self.inner);
-            let reader = inner
+            let stream = inner
                 .as_mut()
                 .ok_or_else(|| Misuse::new_err("the stream is closed"))?;
             let mut data = Vec::new();
-            let outcome = match u64::try_from(size) {
-                Ok(size) => reader.by_ref().take(size).read_to_end(&mut data),
-                Err(_) => reader.read_to_end(&mut data),
-            };
-            if let Err(error) = outcome {
-                return Err(failure(reader, error));
-            }
-            if let Some(report) = reader.report() {
+            let limit = u64::try_from(size).unwrap_or(u64::MAX);
+            stream.read(limit, &mut data).map_err(exception)?;
+            if let Some(report) = stream.report() {
                 let mut found = lock(&self.found);
                 if found.is_none() {
                     *found = Some(report.clone());
@@ -272,13 +310,5 @@ impl Reader {
     /// Ends the reading.
     fn close(&self, py: Python<'_>) {
         py.detach(|| drop(lock(&self.inner).take()));
-    }
-}
-
-/// The library's own error where there is one, else what the stream said.
-fn failure(reader: &mut dbs::v3::payload::Reader, error: io::Error) -> PyErr {
-    match reader.take_error() {
-        Some(error) => exception(error),
-        None => error.into(),
     }
 }

@@ -43,7 +43,10 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ("Unsupported", py.get_type::<Unsupported>()),
         ("Damaged", py.get_type::<Damaged>()),
         ("WrongPassphrase", py.get_type::<WrongPassphrase>()),
-        ("AuthenticationFailed", py.get_type::<AuthenticationFailed>()),
+        (
+            "AuthenticationFailed",
+            py.get_type::<AuthenticationFailed>(),
+        ),
         ("LimitExceeded", py.get_type::<LimitExceeded>()),
         ("Misuse", py.get_type::<Misuse>()),
     ];

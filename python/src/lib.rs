@@ -6,6 +6,7 @@ mod archive;
 mod errors;
 mod files;
 mod report;
+mod versions;
 mod writer;
 
 use pyo3::prelude::*;
