@@ -3,19 +3,36 @@
 import os
 from typing import Any, BinaryIO, Literal, TypedDict, Union, final
 
+__all__ = [
+    "Error",
+    "NotDbs",
+    "Unsupported",
+    "Damaged",
+    "WrongPassphrase",
+    "AuthenticationFailed",
+    "LimitExceeded",
+    "Misuse",
+    "Archive",
+    "Payload",
+    "Reader",
+    "Report",
+    "Writer",
+    "open",
+]
+
 _Source = Union[str, os.PathLike[str], bytes, bytearray, BinaryIO]
 _Passphrase = Union[str, bytes]
 
-class Range(TypedDict):
+class _Range(TypedDict):
     start: int
     end: int
 
-class FailedBlock(TypedDict):
+class _FailedBlock(TypedDict):
     block: int
     kind: str
-    payload: Range | None
+    payload: _Range | None
 
-class Entry(TypedDict):
+class _Entry(TypedDict):
     path: bytes
     type: Literal["file", "directory", "symlink", "hardlink", "other"]
     size: int
@@ -31,7 +48,7 @@ class NotDbs(Error): ...
 class Unsupported(Error): ...
 
 class Damaged(Error):
-    failed_blocks: list[FailedBlock]
+    failed_blocks: list[_FailedBlock]
 
 class WrongPassphrase(Error): ...
 class AuthenticationFailed(Error): ...
@@ -53,7 +70,7 @@ class Report:
     @property
     def sectors_bad(self) -> int: ...
     @property
-    def failed_blocks(self) -> list[FailedBlock]: ...
+    def failed_blocks(self) -> list[_FailedBlock]: ...
     @property
     def decrypted(self) -> bool: ...
     @property
@@ -94,7 +111,7 @@ class Writer:
 
 @final
 class Reader:
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = ..., /) -> bytes: ...
     def close(self) -> None: ...
 
 @final
@@ -112,7 +129,7 @@ class Payload:
     def reader(self) -> Reader: ...
     def copy_to(self, target: BinaryIO) -> Report: ...
     def salvage_to(self, target: BinaryIO) -> Report: ...
-    def entries(self) -> list[Entry]: ...
+    def entries(self) -> list[_Entry]: ...
     def report(self) -> Report | None: ...
 
 @final

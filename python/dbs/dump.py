@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import decimal
 import json
+import json.encoder
 import uuid
 from collections.abc import Generator
 from typing import Any
@@ -46,28 +47,54 @@ _PLAIN = (
 )
 
 
+def _moment(value: datetime.datetime) -> str:
+    text = value.isoformat()
+    return text[:-6] + "Z" if text.endswith("+00:00") else text
+
+
+_ENCODERS: dict[type, Any] = {
+    decimal.Decimal: str,
+    uuid.UUID: str,
+    datetime.datetime: _moment,
+    datetime.date: datetime.date.isoformat,
+    datetime.time: datetime.time.isoformat,
+    datetime.timedelta: duration_string,
+}
+
+
 def encode_default(value: Any) -> Any:
     """What `json` does not know, as Django's encoder has it, but with microseconds."""
-    if isinstance(value, datetime.datetime):
-        text = value.isoformat()
-        return text[:-6] + "Z" if text.endswith("+00:00") else text
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, (decimal.Decimal, uuid.UUID, Promise)):
+    encode = _ENCODERS.get(type(value))
+    if encode is not None:
+        return encode(value)
+    for known, encode in _ENCODERS.items():
+        if isinstance(value, known):
+            return encode(value)
+    if isinstance(value, Promise):
         return str(value)
-    if isinstance(value, datetime.timedelta):
-        return duration_string(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(value).decode("ascii")
     raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
-_encode = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=encode_default
-).encode
-_encode_ascii = json.JSONEncoder(
-    ensure_ascii=True, check_circular=False, separators=(",", ":"), default=encode_default
-).encode
+def _encoder(ascii_only: bool) -> Any:
+    """A function from an object to its JSON. Python's own would be built anew for each object."""
+    slow = json.JSONEncoder(
+        ensure_ascii=ascii_only,
+        check_circular=False,
+        separators=(",", ":"),
+        default=encode_default,
+    ).encode
+    make = getattr(json.encoder, "c_make_encoder", None)
+    escape = json.encoder.encode_basestring_ascii if ascii_only else json.encoder.encode_basestring
+    if make is None:
+        return slow
+    pieces = make(None, encode_default, escape, None, ":", ",", False, False, True)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_encode = _encoder(False)
+_encode_ascii = _encoder(True)
 
 
 def is_generated(field: Any) -> bool:

@@ -150,14 +150,14 @@ def files(folder: Path) -> dict[str, tuple]:
 
 
 def damage(path: Path) -> None:
-    """Zeroes a fifth of the file in one piece, and a tenth of all sectors everywhere else."""
+    """Zeroes a fifth of the file in one piece, and one sector in fifty everywhere else."""
     data = bytearray(path.read_bytes())
     size = len(data)
     hole = range(size // 4, size // 4 + size // 5)
     data[hole.start : hole.stop] = bytes(len(hole))
     dice = random.Random(1)
     for start in range(0, size, 4096):
-        if dice.random() < 0.1:
+        if dice.random() < 0.02:
             end = min(start + 4096, size)
             data[start:end] = bytes(end - start)
     path.write_bytes(data)
@@ -176,7 +176,7 @@ def main() -> None:
     run(folder, "fill.py")
     say("Back it up")
     run(folder, "manage.py", "dbs_backup", "backup.dbs")
-    say("Break the backup: a fifth of it in one piece, and every tenth sector elsewhere")
+    say("Break the backup: a fifth of it in one piece, and one sector in fifty elsewhere")
     damage(folder / "backup.dbs")
     print("$ python manage.py dbs_validate backup.dbs")
     code = subprocess.run(
