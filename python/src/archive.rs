@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::errors::{Misuse, exception};
 use crate::files::{self, Output, lock};
 use crate::report::Report;
-use crate::versions::{Container, Contents, Stream};
+use crate::versions::{Stream, found};
 
 /// Opens a container of any version: a path, bytes, or a binary file.
 #[pyfunction]
@@ -28,7 +28,7 @@ pub(crate) fn open(
     let mut options = OpenOptions::default();
     options.threads = threads.unwrap_or(0);
     let inner = py
-        .detach(|| Container::open(sources, options))
+        .detach(|| dbs::Archive::open_with(sources, options))
         .map_err(exception)?;
     Ok(Archive {
         inner: Arc::new(inner),
@@ -38,7 +38,7 @@ pub(crate) fn open(
 /// An open container. Validating and repairing need no passphrase.
 #[pyclass(frozen, module = "dbs")]
 pub(crate) struct Archive {
-    inner: Arc<Container>,
+    inner: Arc<dbs::Archive>,
 }
 
 #[pymethods]
@@ -46,11 +46,7 @@ impl Archive {
     /// The version: 1, 2 or 3.
     #[getter]
     fn version(&self) -> u8 {
-        match &*self.inner {
-            Container::V1(_) => 1,
-            Container::V2(_) => 2,
-            Container::V3(_) => 3,
-        }
+        self.inner.version().number()
     }
 
     /// Checks everything; with a passphrase, decrypts everything as well.
@@ -68,7 +64,7 @@ impl Archive {
     /// Writes the repaired container to a binary file that can seek.
     fn repair(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<Report> {
         let (mut output, _) = Output::from(target)?;
-        py.detach(|| self.inner.repair(&mut output))
+        py.detach(|| self.inner.repair(None, &mut output))
             .map(Report)
             .map_err(exception)
     }
@@ -93,15 +89,15 @@ type Found = Arc<Mutex<Option<dbs::Report>>>;
 /// An unlocked payload. All bytes that it returns are authentic.
 #[pyclass(frozen, module = "dbs")]
 pub(crate) struct Payload {
-    container: Arc<Container>,
-    inner: Contents,
+    container: Arc<dbs::Archive>,
+    inner: dbs::Unlocked,
     found: Found,
 }
 
 impl Payload {
     fn v3(&self) -> PyResult<&dbs::Payload> {
         match &self.inner {
-            Contents::V3(payload) => Ok(payload),
+            dbs::Unlocked::V3(payload) => Ok(payload),
             _ => Err(Misuse::new_err(
                 "a payload of version 1 or 2 can be read from its start only",
             )),
@@ -110,7 +106,7 @@ impl Payload {
 
     fn manifest(&self) -> Option<&dbs::v3::manifest::Manifest> {
         match &self.inner {
-            Contents::V3(payload) => payload.manifest(),
+            dbs::Unlocked::V3(payload) => payload.manifest(),
             _ => None,
         }
     }
@@ -143,7 +139,7 @@ impl Payload {
     /// Whether any range can be read at once.
     #[getter]
     fn seekable(&self) -> bool {
-        matches!(self.inner, Contents::V3(_))
+        matches!(self.inner, dbs::Unlocked::V3(_))
     }
 
     /// At most `size` bytes at `offset`.
@@ -168,7 +164,7 @@ impl Payload {
 
     /// A stream of the whole payload from its start.
     fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
-        let stream = py.detach(|| self.inner.stream()).map_err(exception)?;
+        let stream = py.detach(|| Stream::of(&self.inner)).map_err(exception)?;
         Ok(Reader {
             inner: Mutex::new(Some(stream)),
             found: Arc::clone(&self.found),
@@ -180,14 +176,14 @@ impl Payload {
         let (mut output, _) = Output::from(target)?;
         py.detach(|| {
             let report = match &self.inner {
-                Contents::V3(payload) => payload.copy_to(&mut output)?,
-                Contents::V2(payload) => {
+                dbs::Unlocked::V3(payload) => payload.copy_to(&mut output)?,
+                dbs::Unlocked::V2(payload) => {
                     payload.copy_to(&mut output)?;
-                    self.container.found()?
+                    found(&self.container)?
                 }
-                Contents::V1(payload) => {
+                dbs::Unlocked::V1(payload) => {
                     payload.copy_to(&mut output)?;
-                    self.container.found()?
+                    found(&self.container)?
                 }
             };
             output.flush()?;
@@ -258,7 +254,7 @@ impl Payload {
             return Ok(None);
         }
         // Streams of versions 1 and 2 do not say what they healed: look through the container.
-        let report = py.detach(|| self.container.found()).map_err(exception)?;
+        let report = py.detach(|| found(&self.container)).map_err(exception)?;
         *lock(&self.found) = Some(report.clone());
         Ok(Some(Report(report)))
     }
