@@ -38,6 +38,8 @@ pub enum Command {
     List(List),
     /// Say what a .dbs file is and what damage it survives; needs no passphrase
     Info(Info),
+    /// Write a backup of any version anew as version 3, with the same passphrase
+    Convert(Convert),
     /// Add, remove or change a passphrase without encrypting anew
     Passphrase(ChangePassphrase),
 }
@@ -66,6 +68,22 @@ pub struct Backup {
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 
+    /// Version of the format; 1 and 2 are for django-dbs
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub format: u8,
+
+    /// How the file is written.
+    #[command(flatten)]
+    pub write: WriteArgs,
+
+    /// The passphrase.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+}
+
+/// How a file is written.
+#[derive(Debug, Args)]
+pub struct WriteArgs {
     /// How the redundancy is laid out
     #[arg(long, value_enum, default_value_t = Profile::Standard)]
     pub profile: Profile,
@@ -90,9 +108,24 @@ pub struct Backup {
     #[arg(long, value_name = "N")]
     pub lag: Option<u32>,
 
-    /// Replace FILE if it exists
+    /// Replace the file if it exists
     #[arg(long)]
     pub force: bool,
+}
+
+/// `dbs convert`.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// The backup file, of any version
+    pub file: PathBuf,
+
+    /// The new backup file; "-" is standard output
+    #[arg(short, long, value_name = "NEW")]
+    pub output: PathBuf,
+
+    /// How the file is written.
+    #[command(flatten)]
+    pub write: WriteArgs,
 
     /// The passphrase.
     #[command(flatten)]

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dbs::error::FailedBlock;
-use dbs::v3::manifest::{MEDIA_STREAM, MEDIA_TAR};
-use dbs::{Archive, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source, Writer};
+use dbs::archive::Unlocked;
+use dbs::{Archive, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source};
 
-use crate::args::{self, Backup};
+use crate::args;
 use crate::console::{Bar, Console};
 use crate::failure::{Code, Failure, Result, reason};
 use crate::names;
@@ -17,47 +17,6 @@ use crate::output::Output;
 use crate::passphrase::Wanted;
 use crate::report::{self, Extent, Extents};
 use crate::tree::header::Block;
-
-/// Begins a container in the output.
-///
-/// # Errors
-/// The options cannot be met, or the output cannot be written.
-pub fn writer(
-    output: &Output,
-    passphrase: &Passphrase,
-    args: &Backup,
-    stream: bool,
-) -> Result<Writer<File>> {
-    let file = output.file().try_clone().map_err(|e| output.failure(&e))?;
-    let mut options = dbs::WriterOptions::default();
-    options.profile = match args.profile {
-        args::Profile::Standard => dbs::Profile::Standard,
-        args::Profile::Coded => dbs::Profile::Coded,
-        args::Profile::Light => dbs::Profile::Light,
-    };
-    options.compression = match args.compress {
-        args::Compression::None => dbs::Compression::None,
-        args::Compression::Zstd(level) => dbs::Compression::Zstd(level),
-    };
-    options.kdf = kdf(args.kdf);
-    options.lag = args.lag;
-    options.threads = args.threads;
-    options.media_type = if stream { MEDIA_STREAM } else { MEDIA_TAR }.into();
-    let writer = match output.readable() {
-        Some(_) => Writer::create(file, passphrase, options),
-        None => Writer::stream(file, passphrase, options),
-    };
-    writer.map_err(|e| write_failure(e, output))
-}
-
-/// Writes all that is still to be written.
-///
-/// # Errors
-/// The output cannot be written.
-pub fn finish(writer: Writer<File>, output: &Output) -> Result<()> {
-    let done = writer.finish().map(drop);
-    done.map_err(|e| write_failure(e, output))
-}
 
 /// The costs of Argon2id.
 pub fn kdf(kdf: args::Kdf) -> dbs::KdfParams {
@@ -95,6 +54,14 @@ fn open_sources(
 /// How often a wrong passphrase may be typed.
 const TRIES: u32 = 3;
 
+/// The container, where it is one of version 3.
+///
+/// # Errors
+/// It is of an older version.
+pub fn v3<'a>(archive: &'a Archive, path: &Path) -> Result<&'a Arc<dbs::v3::Container>> {
+    archive.v3().map_err(|e| failure(e, path))
+}
+
 /// Opens the payload; with `salvage`, also one that has lost its manifest. A passphrase that was
 /// typed wrong may be typed again.
 ///
@@ -105,10 +72,10 @@ pub fn unlock(
     path: &Path,
     wanted: &Wanted<'_>,
     salvage: bool,
-) -> Result<(Payload, Passphrase)> {
+) -> Result<(Unlocked, Passphrase)> {
     let open = |passphrase: &Passphrase| match salvage {
-        true => archive.unlock_for_salvage(passphrase)?.into_v3(),
-        false => archive.unlock(passphrase)?.into_v3(),
+        true => archive.unlock_for_salvage(passphrase),
+        false => archive.unlock(passphrase),
     };
     let given = wanted.given()?;
     let typed = given.is_none();
@@ -247,23 +214,6 @@ pub fn lost_hint(path: &Path) -> String {
          dbs repair {shown} --with OTHER -o NEW\n\
          What is left comes back with: dbs restore {shown} --salvage -C DIR"
     )
-}
-
-/// An error of writing a container.
-pub fn write_failure(error: Error, output: &Output) -> Failure {
-    match error {
-        Error::Io(e) => output.failure(&e),
-        Error::Misuse(what) => Failure::usage(what),
-        other => Failure::new(Code::System, other.to_string()),
-    }
-}
-
-/// The container, where it is one of version 3.
-///
-/// # Errors
-/// It is of an older version.
-pub fn v3<'a>(archive: &'a Archive, path: &Path) -> Result<&'a Arc<dbs::v3::Container>> {
-    archive.v3().map_err(|e| failure(e, path))
 }
 
 /// Gives a report of part of a container the totals of the whole.

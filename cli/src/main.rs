@@ -4,6 +4,7 @@ mod args;
 mod codec;
 mod commands;
 mod console;
+mod container;
 mod failure;
 mod names;
 mod output;

@@ -1,15 +1,15 @@
 //! `dbs backup`: walk, write, sync, read back, rename.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use dbs::{Entry, EntryKind, Passphrase, Status};
 
-use crate::args::{Backup, Verify};
+use crate::args::{Backup, Verify, WriteArgs};
 use crate::codec;
 use crate::console::{Bar, Console, bytes, count};
+use crate::container::{self, Media, Writer};
 use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::output::Output;
@@ -41,16 +41,20 @@ pub fn run(args: &Backup, console: &Console) -> Result<Code> {
         true => Vec::new(),
         false => roots(&args.paths)?,
     };
-    let output = Output::create(&args.output, args.force)?;
+    let output = Output::create(&args.output, args.write.force)?;
     let passphrase = Wanted::fresh(&args.passphrase).obtain()?;
 
-    let writer = codec::writer(&output, &passphrase, args, stream)?;
+    let media = match stream {
+        true => Media::Stream,
+        false => Media::Tar,
+    };
+    let writer = Writer::new(args.format, &output, &passphrase, &args.write, media)?;
     let mut done = match stream {
         true => write_stream(writer, &output, console)?,
         false => write_tree(writer, &roots, &args.output, &output, console)?,
     };
     output.sync()?;
-    verify(args, &output, &passphrase, console)?;
+    verify(&args.write, &args.output, &output, &passphrase, console)?;
     let size = output.file().metadata().map_or(0, |found| found.len());
     let stdout = output.is_stdout();
     output.commit()?;
@@ -77,7 +81,7 @@ struct Done {
     unreadable: u64,
 }
 
-fn write_stream(mut writer: dbs::Writer<File>, output: &Output, console: &Console) -> Result<Done> {
+fn write_stream(mut writer: Writer, output: &Output, console: &Console) -> Result<Done> {
     let bar = console.bytes("backup", None);
     let mut input = io::stdin().lock();
     let mut buffer = vec![0; 1 << 20];
@@ -95,7 +99,7 @@ fn write_stream(mut writer: dbs::Writer<File>, output: &Output, console: &Consol
         total += n as u64;
         bar.advance(n as u64);
     }
-    codec::finish(writer, output)?;
+    writer.finish(output)?;
     bar.clear();
     Ok(Done {
         summary: format!("backed up a stream of {}", bytes(total)),
@@ -104,7 +108,7 @@ fn write_stream(mut writer: dbs::Writer<File>, output: &Output, console: &Consol
 }
 
 fn write_tree(
-    writer: dbs::Writer<File>,
+    writer: Writer,
     roots: &[(&Path, Vec<u8>)],
     target: &Path,
     output: &Output,
@@ -131,7 +135,7 @@ fn write_tree(
     let found = walk.found();
     let payload = tree.bytes;
     let writer = tree.tar.finish().map_err(|e| output.failure(&e))?;
-    codec::finish(writer, output)?;
+    writer.finish(output)?;
     bar.clear();
     let entries = match found.entries {
         1 => "1 entry".into(),
@@ -158,7 +162,7 @@ fn own_files(target: &Path, output: &Output) -> Vec<Identity> {
 
 /// The tar stream and the index, side by side.
 struct Tree<'a> {
-    tar: TarWriter<dbs::Writer<File>>,
+    tar: TarWriter<Writer>,
     output: &'a Output,
     bar: &'a Bar,
     bytes: u64,
@@ -193,7 +197,7 @@ impl Sink for Tree<'_> {
             },
         };
         let pushed = self.tar.output().entry(&entry);
-        pushed.map_err(|e| codec::write_failure(e, self.output))?;
+        pushed.map_err(|e| container::failure(e, self.output))?;
         Ok(Missing {
             bytes: written.missing,
             error: written.error,
@@ -212,8 +216,12 @@ impl Read for Watched<'_> {
 }
 
 /// Reads the file back from the disk, before it has its name.
-fn verify(
-    args: &Backup,
+///
+/// # Errors
+/// It is not what was written.
+pub fn verify(
+    args: &WriteArgs,
+    target: &Path,
     output: &Output,
     passphrase: &Passphrase,
     console: &Console,
@@ -234,7 +242,7 @@ fn verify(
             Code::System,
             format!(
                 "{}: what was read back is not what was written ({what}); the file was deleted",
-                names::path(&args.output)
+                names::path(target)
             ),
         )
         .hint(

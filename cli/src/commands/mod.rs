@@ -1,8 +1,10 @@
 //! The subcommands, one room each.
 
 pub mod backup;
+pub mod django;
 pub mod info;
 pub mod list;
+pub mod only;
 pub mod passphrase;
 pub mod repair;
 pub mod restore;

@@ -8,6 +8,7 @@ use std::path::Path;
 use dbs::{Entry, EntryKind, Payload, Report};
 use serde_json::{Map, Value, json};
 
+use super::only::Only;
 use super::restore::{Restored, failure};
 use crate::args::Restore;
 use crate::codec;
@@ -17,7 +18,6 @@ use crate::names;
 use crate::tree::extract::{Extractor, Problem};
 use crate::tree::header::{BLOCK, Block};
 use crate::tree::member::{Kind, Member, Time};
-use crate::tree::path;
 use crate::tree::place::Stage;
 use crate::tree::read::Reader;
 use crate::window::{Ranged, Window};
@@ -97,12 +97,7 @@ pub fn restore(
         args,
         console,
         extractor: Extractor::new(stage.root()?),
-        only: args
-            .only
-            .iter()
-            .map(|name| path::tidy(name.as_encoded_bytes()))
-            .collect(),
-        matched: HashSet::new(),
+        only: Only::new(&args.only),
         missing: Vec::new(),
         members: 0,
         bytes: 0,
@@ -120,7 +115,7 @@ pub fn restore(
             tree.pick(payload, &entries, &stage)?
         }
     };
-    tree.all_matched()?;
+    tree.only.all_matched(&args.file)?;
     if tree.bare > 0 {
         console.note(&format!(
             "{} files did not get their owner, their time or their extended attributes",
@@ -148,9 +143,7 @@ struct Tree<'a> {
     args: &'a Restore,
     console: &'a Console,
     extractor: Extractor,
-    only: Vec<Vec<u8>>,
-    /// Those of `only` that something was found for.
-    matched: HashSet<usize>,
+    only: Only,
     missing: Vec<Missing>,
     members: u64,
     bytes: u64,
@@ -209,8 +202,11 @@ impl Tree<'_> {
 
     /// Restores members by their places in the index.
     fn pick(&mut self, payload: &Payload, entries: &[Entry], stage: &Stage) -> Result<Report> {
-        let chosen: Vec<&Entry> = entries.iter().filter(|e| self.wants(&e.path)).collect();
-        self.all_matched()?;
+        let chosen: Vec<&Entry> = entries
+            .iter()
+            .filter(|e| self.only.wants(&e.path))
+            .collect();
+        self.only.all_matched(&self.args.file)?;
         if !self.args.force {
             for entry in chosen.iter().filter(|e| e.kind != EntryKind::Directory) {
                 stage.check(&entry.path)?;
@@ -285,7 +281,7 @@ impl Tree<'_> {
             match advanced {
                 Ok(Some(member)) if gaps.is_empty() => {
                     let data = headers.end..headers.end + reader.remaining();
-                    if self.wants(&member.path) && self.make(&member, &mut reader)? {
+                    if self.only.wants(&member.path) && self.make(&member, &mut reader)? {
                         let kind = match member.kind {
                             Kind::File => EntryKind::File,
                             _ => EntryKind::Other,
@@ -371,31 +367,6 @@ impl Tree<'_> {
             ranges,
             saved_as,
         });
-    }
-
-    fn wants(&mut self, name: &[u8]) -> bool {
-        let name = path::tidy(name);
-        let mut wanted = self.only.is_empty();
-        for (at, only) in self.only.iter().enumerate() {
-            if path::within(&name, only) {
-                self.matched.insert(at);
-                wanted = true;
-            }
-        }
-        wanted
-    }
-
-    fn all_matched(&self) -> Result<()> {
-        if self.args.only.is_empty() || self.matched.len() == self.only.len() {
-            return Ok(());
-        }
-        let file = names::path(&self.args.file);
-        let missing = (0..self.only.len()).find(|at| !self.matched.contains(at));
-        let missing = missing.map_or(String::new(), |at| names::show(&self.only[at]));
-        Err(
-            Failure::usage(format!("{file} has no file or folder {missing}"))
-                .hint(format!("See what it has: dbs list {file}")),
-        )
     }
 
     fn report_of(&self, window: Window<'_>, payload: &Payload) -> Result<Report> {

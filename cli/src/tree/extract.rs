@@ -152,6 +152,19 @@ impl Extractor {
         }
     }
 
+    /// Makes an empty file of this name, for somebody else to fill.
+    ///
+    /// # Errors
+    /// See [`Problem`].
+    pub fn begin(&mut self, name: &[u8]) -> Result<File, Problem> {
+        let parts = path::parts(name).ok_or(Problem::Refused("its name leads outside"))?;
+        let Some((name, parents)) = parts.split_last() else {
+            return Err(Problem::Refused("it has no name"));
+        };
+        self.enter(parents)?;
+        self.create(name)
+    }
+
     /// Gives the file that was made last another name in its folder.
     ///
     /// # Errors
@@ -177,16 +190,7 @@ impl Extractor {
         member: &Member,
         mut data: impl Read,
     ) -> Result<Option<&'static str>, Problem> {
-        let parent = self.parent();
-        make_room(parent, name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        let fd = sys::openat(
-            parent,
-            name,
-            flags | OFlags::CLOEXEC,
-            Mode::RUSR | Mode::WUSR,
-        )?;
-        let mut file = File::from(fd);
+        let mut file = self.create(name)?;
         match &member.sparse {
             None => {
                 let mut left = member.size;
@@ -212,6 +216,15 @@ impl Extractor {
         Metadata::of(member)
             .apply(file.as_fd(), false)
             .map_err(Problem::Target)
+    }
+
+    /// Makes an empty file, readable by nobody else until it has its metadata.
+    fn create(&self, name: &OsStr) -> Result<File, Problem> {
+        make_room(self.parent(), name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let flags = flags | OFlags::CLOEXEC;
+        let fd = sys::openat(self.parent(), name, flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(File::from(fd))
     }
 
     fn symlink(&self, name: &OsStr, member: &Member) -> Result<Option<&'static str>, Problem> {
