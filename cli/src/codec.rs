@@ -5,15 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dbs::error::FailedBlock;
 use dbs::archive::Unlocked;
+use dbs::error::FailedBlock;
 use dbs::{Archive, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source};
 
 use crate::args;
 use crate::console::{Bar, Console};
 use crate::failure::{Code, Failure, Result, reason};
 use crate::names;
-use crate::output::Output;
 use crate::passphrase::Wanted;
 use crate::report::{self, Extent, Extents};
 use crate::tree::header::Block;

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => commands::validate::run(args, &console),
         Command::Repair(args) => commands::repair::run(args, &console),
         Command::Info(args) => commands::info::run(args, &console),
+        Command::Convert(args) => commands::convert::run(args, &console),
         Command::Passphrase(args) => commands::passphrase::run(args, &console),
     };
     match done {

@@ -8,6 +8,7 @@ use dbs::v3::geometry::{Copy, CopyB};
 use dbs::v3::info::Info;
 use serde_json::{Map, Value, json};
 
+use super::old_info;
 use crate::args;
 use crate::codec;
 use crate::console::{Console, bytes, count};
@@ -20,10 +21,24 @@ use crate::names;
 /// See [`Code`].
 pub fn run(args: &args::Info, console: &Console) -> Result<Code> {
     let archive = codec::open(&args.file, &[], 0, &console.blocks("info"))?;
-    let facts = Facts::of(codec::v3(&archive, &args.file)?);
+    let old = archive
+        .v1()
+        .map(|container| old_info::Facts::v1(&container.info()));
+    let old = old.or_else(|| {
+        archive
+            .v2()
+            .map(|container| old_info::Facts::v2(&container.info()))
+    });
+    let (text, object) = match old {
+        Some(old) => (old.text(), old.json()),
+        None => {
+            let facts = Facts::of(codec::v3(&archive, &args.file)?);
+            (facts.text(), facts.json())
+        }
+    };
     let text = match args.json {
-        true => format!("{}\n", Value::Object(facts.json())),
-        false => format!("{}\n{}", names::path(&args.file), facts.text()),
+        true => format!("{}\n", Value::Object(object)),
+        false => format!("{}\n{text}", names::path(&args.file)),
     };
     let written = io::stdout().lock().write_all(text.as_bytes());
     written.map_err(|e| Failure::stdout(&e))?;

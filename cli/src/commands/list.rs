@@ -1,14 +1,18 @@
 //! `dbs list`: the files in a backup, from its index.
 
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 
+use dbs::archive::Unlocked;
 use dbs::{Entry, EntryKind};
 use serde_json::{Map, Number, Value};
 
+use super::django;
+use super::legacy::library;
+use super::restore::not_files;
 use crate::args::List;
 use crate::codec;
-use crate::console::{Console, bytes, count};
+use crate::console::{Console, count};
 use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::passphrase::Wanted;
@@ -23,19 +27,30 @@ pub fn run(args: &List, console: &Console) -> Result<Code> {
     let bar = console.blocks("list");
     let archive = codec::open(&args.file, &[], 0, &bar)?;
     let wanted = Wanted::existing(&args.passphrase);
-    let (payload, _) = codec::unlock(&archive, &args.file, &wanted, false)?;
-    if !codec::holds_files(&payload) {
-        let message = format!(
-            "{} holds one stream of {}, and no files",
-            names::path(&args.file),
-            bytes(payload.len())
-        );
-        let hint = format!(
-            "Restore it with: dbs restore {} -o OUT",
-            names::path(&args.file)
-        );
-        return Err(Failure::usage(message).hint(hint));
-    }
+    let (unlocked, _) = codec::unlock(&archive, &args.file, &wanted, false)?;
+    let payload = match unlocked {
+        Unlocked::V3(payload) if codec::holds_files(&payload) => payload,
+        Unlocked::V3(payload) => {
+            let head = payload.read_range(0..payload.len().min(8));
+            let head = head.map_err(|e| codec::failure(e, &args.file))?;
+            if !dbs::payload::recognises(&head) {
+                return Err(not_files(&args.file, Some(payload.len())));
+            }
+            return rows_and_files(args, payload.reader());
+        }
+        older => {
+            let mut reader = older.reader().map_err(|e| codec::failure(e, &args.file))?;
+            let mut head = Vec::new();
+            (&mut reader)
+                .take(8)
+                .read_to_end(&mut head)
+                .map_err(|e| codec::failure(library(e), &args.file))?;
+            if !dbs::payload::recognises(&head) {
+                return Err(not_files(&args.file, None));
+            }
+            return rows_and_files(args, io::Cursor::new(head).chain(reader));
+        }
+    };
     let (entries, lost) = codec::entries(&payload, &args.file)?;
     bar.clear();
 
@@ -60,14 +75,50 @@ pub fn run(args: &List, console: &Console) -> Result<Code> {
     Err(Failure::new(Code::Lost, message).hint(codec::lost_hint(&args.file)))
 }
 
+/// Lists a payload of django-dbs.
+fn rows_and_files(args: &List, reader: impl Read) -> Result<Code> {
+    let listed = django::list(reader, &args.file)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = match args.json {
+        true => {
+            let objects = listed.iter().map(|listed| {
+                let mut object = Map::new();
+                names::json(&mut object, "path", &listed.name);
+                object.insert("type".into(), "file".into());
+                let key = if listed.rows { "rows" } else { "size" };
+                object.insert(key.into(), listed.size.into());
+                object
+            });
+            write_objects(&mut out, objects)
+        }
+        false => listed.iter().try_for_each(|listed| {
+            let what = if listed.rows { "rows" } else { "bytes" };
+            let name = names::show(&listed.name);
+            writeln!(out, "{:>12} {what:<5} {name}", listed.size)
+        }),
+    };
+    written
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::stdout(&e))?;
+    Ok(Code::Done)
+}
+
 /// An array with one entry a line, so that a long list needs no memory.
 fn write_json(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
+    write_objects(out, entries.iter().map(json))
+}
+
+fn write_objects(
+    out: &mut impl Write,
+    objects: impl Iterator<Item = Map<String, Value>>,
+) -> io::Result<()> {
     write!(out, "[")?;
-    for (at, entry) in entries.iter().enumerate() {
-        let comma = if at > 0 { "," } else { "" };
-        write!(out, "{comma}\n{}", Value::Object(json(entry)))?;
+    let mut before = "\n";
+    for object in objects {
+        write!(out, "{before}{}", Value::Object(object))?;
+        before = ",\n";
     }
-    writeln!(out, "{}]", if entries.is_empty() { "" } else { "\n" })
+    writeln!(out, "\n]")
 }
 
 fn json(entry: &Entry) -> Map<String, Value> {

@@ -140,8 +140,12 @@ fn in_place(args: &Repair, archive: &Archive, console: &Console) -> Done {
         .open(&args.file)
         .map_err(|e| failure(&e))?;
     codec::lock(&file, &args.file)?;
+    let Ok(container) = archive.v3() else {
+        // Versions 1 and 2 are written anew as a whole.
+        return anew(args, archive, console);
+    };
     let mut written = 0u64;
-    let patched = codec::v3(archive, &args.file)?.patches(|offset, sector| {
+    let patched = container.patches(|offset, sector| {
         written += 1;
         file.write_all_at(sector, offset).map_err(Error::Io)
     });
@@ -156,21 +160,30 @@ fn in_place(args: &Repair, archive: &Archive, console: &Console) -> Done {
         }
         Err(Error::Misuse(_)) if written == 0 => {
             // Sectors do not lie where they belong.
-            let output = Output::create(&args.file, true)?;
-            if output.readable().is_none() {
-                return Err(Failure::usage(format!(
-                    "{}: bytes are missing, or too many; only a new file can be the healed one",
-                    names::path(&args.file)
-                ))
-                .hint("Write it with -o OUT.")
-                .into());
-            }
-            output.permissions_like(&args.file)?;
-            let report = write(args, archive, output, console)?;
-            Ok((report, "wrote the whole file anew".into()))
+            anew(args, archive, console)
         }
         Err(e) => Err(Stopped::Library(e)),
     }
+}
+
+/// Writes the whole file anew, beside the damaged one, and puts it in its place.
+fn anew(args: &Repair, archive: &Archive, console: &Console) -> Done {
+    let found = archive.validate(None).map_err(Stopped::Library)?;
+    if found.status() == Status::Clean {
+        return Ok((found, "nothing was written".into()));
+    }
+    let output = Output::create(&args.file, true)?;
+    if output.readable().is_none() {
+        return Err(Failure::usage(format!(
+            "{}: bytes are missing, or too many; only a new file can be the healed one",
+            names::path(&args.file)
+        ))
+        .hint("Write it with -o OUT.")
+        .into());
+    }
+    output.permissions_like(&args.file)?;
+    let report = write(args, archive, output, console)?;
+    Ok((report, "wrote the whole file anew".into()))
 }
 
 /// Says what is lost. There is no passphrase here, so the files that it touches are not known.

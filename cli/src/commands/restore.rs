@@ -3,10 +3,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use dbs::archive::Unlocked;
+use dbs::error::FailedBlock;
 use dbs::{Archive, Entry, Error, Passphrase, Payload, Report, Status};
 use serde_json::Value;
 
 use super::tree::{self, Missing};
+use super::{django, legacy};
 use crate::args::Restore;
 use crate::codec;
 use crate::console::{Console, bytes, count};
@@ -42,18 +45,17 @@ pub fn run(args: &Restore, console: &Console) -> Result<Code> {
         None => None,
     };
     let wanted = Wanted::existing(&args.passphrase);
-    let (payload, passphrase) = codec::unlock(&archive, &args.file, &wanted, args.salvage)?;
+    let (unlocked, passphrase) = codec::unlock(&archive, &args.file, &wanted, args.salvage)?;
     let to_stdout = output.as_ref().is_some_and(Output::is_stdout);
-    let done = match (output, &args.directory) {
-        (Some(output), _) => stream(args, &payload, output),
-        (None, Some(directory)) => {
-            if !codec::holds_files(&payload) {
-                return Err(not_files(&args.file, &payload));
-            }
-            tree::restore(args, directory, &payload, console)
+    let done = match (output, &args.directory, &unlocked) {
+        (Some(output), _, Unlocked::V3(payload)) => stream(args, payload, output),
+        (Some(output), _, older) => legacy::stream(args, &archive, older, output),
+        (None, Some(directory), Unlocked::V3(payload)) => {
+            self::directory(args, directory, payload, console)
         }
+        (None, Some(directory), older) => legacy::tree(args, directory, &archive, older, console),
         // The command line has one of the two.
-        (None, None) => Err(Failure::usage("give -C DIR or -o FILE")),
+        (None, None, _) => Err(Failure::usage("give -C DIR or -o FILE")),
     };
     bar.clear();
     let mut restored = match done {
@@ -62,7 +64,7 @@ pub fn run(args: &Restore, console: &Console) -> Result<Code> {
             return Err(beyond_repair(
                 args,
                 &archive,
-                &payload,
+                &unlocked,
                 &passphrase,
                 failure,
             ));
@@ -70,29 +72,53 @@ pub fn run(args: &Restore, console: &Console) -> Result<Code> {
         Err(failure) => return Err(failure),
     };
     codec::fill_totals(&mut restored.report, &archive);
-    conclude(args, &payload, &restored, to_stdout, console)
+    conclude(args, &unlocked, &restored, to_stdout, console)
 }
 
-fn not_files(file: &Path, payload: &Payload) -> Failure {
+/// The payload is neither a tree nor anything that can be made one.
+pub fn not_files(file: &Path, len: Option<u64>) -> Failure {
     let shown = names::path(file);
-    Failure::usage(format!(
-        "{shown} holds one stream of {}, and no files",
-        bytes(payload.len())
-    ))
-    .hint(format!("Restore it with: dbs restore {shown} -o OUT"))
+    let of = len.map_or(String::new(), |len| format!(" of {}", bytes(len)));
+    Failure::usage(format!("{shown} holds one stream{of}, and no files"))
+        .hint(format!("Restore it with: dbs restore {shown} -o OUT"))
+}
+
+/// Restores a tree from a container of version 3.
+fn directory(
+    args: &Restore,
+    directory: &Path,
+    payload: &Payload,
+    console: &Console,
+) -> Result<Restored> {
+    if codec::holds_files(payload) {
+        return tree::restore(args, directory, payload, console);
+    }
+    let head = payload.read_range(0..payload.len().min(8));
+    let head = head.map_err(|e| failure(e, &args.file))?;
+    if !dbs::payload::recognises(&head) {
+        return Err(not_files(&args.file, Some(payload.len())));
+    }
+    django::no_salvage(args.salvage, &args.file)?;
+    let mut reader = payload.reader();
+    let done = legacy::rows_and_files(args, directory, &mut reader, console);
+    if let Some(error) = reader.take_error() {
+        return Err(failure(error, &args.file));
+    }
+    let mut restored = done?;
+    if let Some(report) = reader.report() {
+        restored.report = report.clone();
+    }
+    Ok(restored)
 }
 
 /// Restores the payload as the stream that it is.
 fn stream(args: &Restore, payload: &Payload, output: Output) -> Result<Restored> {
-    let mut target = Target {
-        file: output.file(),
-        error: None,
-    };
+    let mut target = Target::new(output.file());
     let done = match args.salvage {
         true => payload.salvage_to(&mut target),
         false => payload.copy_to(&mut target),
     };
-    if let Some(error) = target.error {
+    if let Some(error) = target.into_error() {
         return Err(output.failure(&error));
     }
     let report = done.map_err(|e| failure(e, &args.file))?;
@@ -108,9 +134,21 @@ fn stream(args: &Restore, payload: &Payload, output: Output) -> Result<Restored>
 }
 
 /// Remembers its own errors, to tell them from those of the source.
-struct Target<'a> {
+pub struct Target<'a> {
     file: &'a std::fs::File,
     error: Option<io::Error>,
+}
+
+impl<'a> Target<'a> {
+    /// Writes to this file.
+    pub fn new(file: &'a std::fs::File) -> Self {
+        Target { file, error: None }
+    }
+
+    /// The error that writing ended with.
+    pub fn into_error(self) -> Option<io::Error> {
+        self.error
+    }
 }
 
 impl Write for Target<'_> {
@@ -141,11 +179,11 @@ pub fn failure(error: Error, file: &Path) -> Failure {
 fn beyond_repair(
     args: &Restore,
     archive: &Archive,
-    payload: &Payload,
+    unlocked: &Unlocked,
     passphrase: &Passphrase,
     mut failure: Failure,
 ) -> Failure {
-    let (entries, _) = codec::entries(payload, &args.file).unwrap_or_default();
+    let (entries, _) = entries(args, unlocked).unwrap_or_default();
     let extents = codec::extents(&entries);
     if let Ok(report) = archive.validate(Some(passphrase))
         && report.status() == Status::Unrecoverable
@@ -166,22 +204,30 @@ fn beyond_repair(
     failure
 }
 
+/// The entries of the index, where there is one.
+fn entries(args: &Restore, unlocked: &Unlocked) -> Result<(Vec<Entry>, Vec<FailedBlock>)> {
+    match unlocked {
+        Unlocked::V3(payload) => codec::entries(payload, &args.file),
+        _ => Ok(Default::default()),
+    }
+}
+
 /// Says how it went.
 fn conclude(
     args: &Restore,
-    payload: &Payload,
+    unlocked: &Unlocked,
     restored: &Restored,
     to_stdout: bool,
     console: &Console,
 ) -> Result<Code> {
     let report = &restored.report;
-    let entries: Vec<Entry> = match report.failed_blocks.is_empty() {
+    let listed: Vec<Entry> = match report.failed_blocks.is_empty() {
         true => Vec::new(),
-        false => codec::entries(payload, &args.file)?.0,
+        false => entries(args, unlocked)?.0,
     };
-    let extents = match entries.is_empty() && !report.failed_blocks.is_empty() {
+    let extents = match listed.is_empty() && !report.failed_blocks.is_empty() {
         true => Extents::unknown(),
-        false => codec::extents(&entries),
+        false => codec::extents(&listed),
     };
     if args.json {
         let mut object = report::json(report, &extents);
@@ -226,4 +272,20 @@ fn conclude(
         "Another copy of this backup, damaged or not, may have the rest: \
          dbs repair {shown} --with OTHER -o NEW"
     )))
+}
+
+/// A report to be filled in.
+pub fn empty_report() -> Report {
+    Report {
+        version: dbs::Version::V3,
+        blocks: 0,
+        blocks_healed: 0,
+        sectors: 0,
+        sectors_bad: 0,
+        sectors_unstable: 0,
+        misplaced: false,
+        failed_blocks: Vec::new(),
+        decrypted: true,
+        notes: Vec::new(),
+    }
 }

@@ -9,7 +9,7 @@ use dbs::{Entry, EntryKind, Payload, Report};
 use serde_json::{Map, Value, json};
 
 use super::only::Only;
-use super::restore::{Restored, failure};
+use super::restore::{Restored, empty_report, failure};
 use crate::args::Restore;
 use crate::codec;
 use crate::console::{Console, bytes};
@@ -93,17 +93,7 @@ pub fn restore(
     console: &Console,
 ) -> Result<Restored> {
     let stage = Stage::new(directory)?;
-    let mut tree = Tree {
-        args,
-        console,
-        extractor: Extractor::new(stage.root()?),
-        only: Only::new(&args.only),
-        missing: Vec::new(),
-        members: 0,
-        bytes: 0,
-        refused: 0,
-        bare: 0,
-    };
+    let mut tree = Tree::new(args, &stage, console)?;
     let report = if args.only.is_empty() && !args.salvage {
         tree.look_for_existing(&stage, payload)?;
         tree.stream(payload)?
@@ -115,28 +105,35 @@ pub fn restore(
             tree.pick(payload, &entries, &stage)?
         }
     };
-    tree.only.all_matched(&args.file)?;
-    if tree.bare > 0 {
-        console.note(&format!(
-            "{} files did not get their owner, their time or their extended attributes",
-            tree.bare
-        ));
+    tree.finish(stage, directory, report)
+}
+
+/// Restores the tar stream of a container that has no index.
+///
+/// # Errors
+/// See [`Code`].
+pub fn restore_stream(
+    args: &Restore,
+    directory: &Path,
+    reader: impl Read,
+    console: &Console,
+) -> Result<Restored> {
+    let stage = Stage::new(directory)?;
+    let mut tree = Tree::new(args, &stage, console)?;
+    let mut reader = Reader::new(reader);
+    loop {
+        let member = match reader.advance() {
+            Ok(Some(member)) => member,
+            Ok(None) => break,
+            Err(e) => return Err(tree.source_failure(e)),
+        };
+        if tree.only.wants(&member.path) {
+            tree.make(&member, &mut reader)?;
+        }
     }
-    stage.place(&tree.extractor.into_folders(), args.force, console)?;
-    let members = match tree.members {
-        1 => "1 entry".into(),
-        n => format!("{n} entries"),
-    };
-    Ok(Restored {
-        report,
-        missing: tree.missing,
-        summary: format!(
-            "restored {members}, {} into {}",
-            bytes(tree.bytes),
-            names::path(directory)
-        ),
-        refused: tree.refused,
-    })
+    // What proves that the stream is whole comes behind its last member.
+    io::copy(&mut reader.into_input(), &mut io::sink()).map_err(|e| tree.source_failure(e))?;
+    tree.finish(stage, directory, empty_report())
 }
 
 struct Tree<'a> {
@@ -152,7 +149,51 @@ struct Tree<'a> {
     bare: u64,
 }
 
-impl Tree<'_> {
+impl<'a> Tree<'a> {
+    fn new(args: &'a Restore, stage: &Stage, console: &'a Console) -> Result<Self> {
+        Ok(Tree {
+            args,
+            console,
+            extractor: Extractor::new(stage.root()?),
+            only: Only::new(&args.only),
+            missing: Vec::new(),
+            members: 0,
+            bytes: 0,
+            refused: 0,
+            bare: 0,
+        })
+    }
+
+    /// Brings everything to its place.
+    fn finish(self, stage: Stage, directory: &Path, report: Report) -> Result<Restored> {
+        self.only.all_matched(&self.args.file)?;
+        if self.bare > 0 {
+            self.console.note(&format!(
+                "{} files did not get their owner, their time or their extended attributes",
+                self.bare
+            ));
+        }
+        stage.place(
+            &self.extractor.into_folders(),
+            self.args.force,
+            self.console,
+        )?;
+        let members = match self.members {
+            1 => "1 entry".into(),
+            n => format!("{n} entries"),
+        };
+        Ok(Restored {
+            report,
+            missing: self.missing,
+            summary: format!(
+                "restored {members}, {} into {}",
+                bytes(self.bytes),
+                names::path(directory)
+            ),
+            refused: self.refused,
+        })
+    }
+
     /// Refuses early what would be refused late, where the index can tell.
     fn look_for_existing(&self, stage: &Stage, payload: &Payload) -> Result<()> {
         if self.args.force {
@@ -332,7 +373,7 @@ impl Tree<'_> {
                 let name = Path::new(std::ffi::OsStr::new("")).join(shown());
                 Err(Failure::io("restoring", &name, &e))
             }
-            Err(Problem::Source(e)) => Err(self.not_tar(&e)),
+            Err(Problem::Source(e)) => Err(self.source_failure(e)),
         }
     }
 
@@ -383,6 +424,14 @@ impl Tree<'_> {
         match window.take_error() {
             Some(error) => failure(error, &self.args.file),
             None => self.not_tar(error),
+        }
+    }
+
+    /// An error of the library that came through `Read`, or of the stream itself.
+    fn source_failure(&self, error: io::Error) -> Failure {
+        match error.downcast::<dbs::Error>() {
+            Ok(error) => failure(error, &self.args.file),
+            Err(error) => self.not_tar(&error),
         }
     }
 
