@@ -55,15 +55,19 @@ impl Writer {
                     return Err(Failure::usage("version 1 cannot be written to a pipe")
                         .hint("Write it to a file with -o FILE."));
                 }
-                let mut options = v1::WriterOptions::default();
-                options.compress = compress;
-                options.kdf = old_kdf(args);
+                let options = v1::WriterOptions {
+                    compress,
+                    kdf: old_kdf(args),
+                    ..v1::WriterOptions::default()
+                };
                 v1::Writer::new(file, passphrase, options).map(|w| Writer::V1(Box::new(w)))
             }
             2 => {
-                let mut options = v2::WriterOptions::default();
-                options.compress = compress;
-                options.kdf = old_kdf(args);
+                let options = v2::WriterOptions {
+                    compress,
+                    kdf: old_kdf(args),
+                    ..v2::WriterOptions::default()
+                };
                 v2::Writer::new(file, passphrase, options).map(|w| Writer::V2(Box::new(w)))
             }
             _ => {

@@ -7,6 +7,9 @@ use common::{Ended, Place, noise};
 /// Sectors of a full block in the profile `light`: header page, data, parity.
 const BLOCK: usize = 256 * 4096;
 
+/// A name and what is done to the bytes.
+type Damage = (&'static str, fn(&mut Vec<u8>));
+
 /// The tar stream of a file of 2,000,000 bytes.
 const TAR: usize = 1024 + 512 + 2_000_384 + 1024;
 
@@ -54,7 +57,7 @@ fn what_can_be_healed_comes_back_and_says_so() {
     place.backup(&["file", "-o", "x.dbs"]).code(0);
     let whole = place.read("x.dbs");
     let half = whole.len() / 2;
-    let damages: [(&str, fn(&mut Vec<u8>)); 6] = [
+    let damages: [Damage; 6] = [
         ("burst", |bytes| {
             let n = bytes.len();
             zero(bytes, n / 4, n / 4 + n * 45 / 100);

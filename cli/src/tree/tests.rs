@@ -123,7 +123,7 @@ fn a_tree_comes_back_as_it_was() {
     let folder = tempfile::tempdir().expect("folder");
     let source = folder.path().join("source");
     sample(&source);
-    let (stream, found) = back_up(&[source.clone()]);
+    let (stream, found) = back_up(std::slice::from_ref(&source));
     assert_eq!(found.unreadable, 0);
     // The holes are not in the stream.
     assert!(stream.len() < 3_000_000, "{}", stream.len());
@@ -150,7 +150,7 @@ fn other_programs_read_the_stream() {
     let folder = tempfile::tempdir().expect("folder");
     let source = folder.path().join("source");
     sample(&source);
-    let (stream, _) = back_up(&[source.clone()]);
+    let (stream, _) = back_up(std::slice::from_ref(&source));
     let tar = folder.path().join("x.tar");
     fs::write(&tar, stream).expect("write");
     let target = folder.path().join("target");
@@ -175,7 +175,7 @@ fn what_exists_is_not_replaced_unasked() {
     let folder = tempfile::tempdir().expect("folder");
     let source = folder.path().join("source");
     sample(&source);
-    let (stream, _) = back_up(&[source.clone()]);
+    let (stream, _) = back_up(std::slice::from_ref(&source));
     let target = folder.path().join("target");
     let restored = target.join(source.strip_prefix("/").expect("absolute"));
     fs::create_dir_all(restored.join("a")).expect("mkdir");
@@ -212,8 +212,11 @@ fn a_failed_restore_leaves_nothing() {
     assert!(!folder.path().join("new").exists());
 }
 
+/// Name, kind, and where it leads.
+type Link<'a> = (&'a str, Kind, &'a str);
+
 /// A stream of members, made as a hostile writer would.
-fn stream(members: &[(&str, Kind, &str)]) -> Vec<u8> {
+fn stream(members: &[Link<'_>]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
     for (path, kind, link) in members {
         let mut member = Member::new(*path, *kind);
@@ -237,7 +240,7 @@ fn hostile_members_stay_inside() {
     let out = outside.to_str().expect("utf-8");
     let victim = format!("{out}/victim");
     let absolute = format!("{out}/absolute");
-    let cases: &[(&[(&str, Kind, &str)], usize)] = &[
+    let cases: &[(&[Link], usize)] = &[
         (&[("../outside/up", File, "")], 1),
         (&[("a/../../outside/up", File, "")], 1),
         (&[("..", Directory, "")], 1),
@@ -372,7 +375,7 @@ fn extended_attributes_come_back_where_the_file_system_has_them() {
     if xattr::set(&file, "user.note", b"\0binary\xff").is_err() {
         return;
     }
-    let (stream, _) = back_up(&[file.clone()]);
+    let (stream, _) = back_up(std::slice::from_ref(&file));
     let target = folder.path().join("target");
     restore(&stream, &target, false).expect("restore");
     let restored = target.join(file.strip_prefix("/").expect("absolute"));

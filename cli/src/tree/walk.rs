@@ -445,14 +445,14 @@ pub fn roots(paths: &[std::path::PathBuf]) -> Result<Vec<(&Path, Vec<u8>)>> {
                     true => covered = true,
                     // "." has no name of its own: what is in it meets what is beside it only by
                     // its first part.
-                    false if other_name.is_empty() && !expected.symlink_metadata().is_ok() => {}
+                    false if other_name.is_empty() && expected.symlink_metadata().is_err() => {}
                     false => return Err(clash()),
                 }
             } else if path::within(other_name, &name) {
                 let expected = real.join(OsStr::from_bytes(rest(other_name, &name)));
                 match trimmed(&expected) == *other_real {
                     true => covers.push(at),
-                    false if name.is_empty() && !expected.symlink_metadata().is_ok() => {}
+                    false if name.is_empty() && expected.symlink_metadata().is_err() => {}
                     false => return Err(clash()),
                 }
             }

@@ -95,7 +95,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn zeros(&mut self, mut count: u64) -> io::Result<()> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         while count > 0 {
             let n = count.min(ZEROS.len() as u64);
             self.put(&ZEROS[..n as usize])?;
