@@ -1,62 +1,11 @@
 //! One front for all versions.
 
-use std::fmt;
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
-use crate::{Error, Limits, Passphrase, Report, Result, Source, v1, v2, v3};
-
-/// The version of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// Written by django-dbs 0.1.0 to 0.6.0.
-    V1,
-    /// Written by django-dbs 0.7.0.
-    V2,
-    /// Our own.
-    V3,
-}
-
-impl Version {
-    /// The number as it stands in the file.
-    #[must_use]
-    pub fn number(self) -> u8 {
-        match self {
-            Version::V1 => 1,
-            Version::V2 => 2,
-            Version::V3 => 3,
-        }
-    }
-}
-
-/// How a container is opened.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub struct OpenOptions {
-    /// What the file may cost.
-    pub limits: Limits,
-    /// Worker threads; 0 takes as many as there are cores.
-    pub threads: usize,
-    /// Is told how many blocks are done, of how many.
-    pub progress: Option<Arc<dyn Fn(u64, u64) + Send + Sync>>,
-}
-
-impl OpenOptions {
-    pub(crate) fn report_progress(&self, done: u64, total: u64) {
-        if let Some(progress) = &self.progress {
-            progress(done, total);
-        }
-    }
-}
-
-impl fmt::Debug for OpenOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenOptions")
-            .field("limits", &self.limits)
-            .field("threads", &self.threads)
-            .finish_non_exhaustive()
-    }
-}
+use crate::options::OpenOptions;
+use crate::version::Version;
+use crate::{Error, Passphrase, Report, Result, Source, v1, v2, v3};
 
 /// An open container of any version. No passphrase is needed to validate or repair it.
 pub struct Archive {
@@ -157,7 +106,7 @@ impl Archive {
             (Container::V3(container), None) => container.validate(None),
             (Container::V3(container), Some(passphrase)) => {
                 let payload = container.unlock_for_salvage(passphrase)?;
-                container.validate(Some(payload.keys()))
+                container.validate(Some(&payload))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a validation, a repair or a restore found.
 
-use crate::archive::Version;
 use crate::error::FailedBlock;
+use crate::version::Version;
 
 /// The state of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Report {
     pub sectors_unstable: u64,
     /// Whether bytes lie where they do not belong, or belong to nothing.
     pub misplaced: bool,
+    /// Blocks among the failed ones that are intact and do not open with the key: they were altered.
+    pub blocks_altered: u64,
     /// Blocks that cannot be repaired.
     pub failed_blocks: Vec<FailedBlock>,
     /// Whether the contents were decrypted and authenticated as well.
@@ -64,6 +66,7 @@ impl Report {
             sectors_bad: 0,
             sectors_unstable: 0,
             misplaced: false,
+            blocks_altered: 0,
             failed_blocks: Vec::new(),
             decrypted: false,
             notes: Vec::new(),

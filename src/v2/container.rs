@@ -9,13 +9,13 @@ use super::keys::Cipher;
 use super::layout::Layout;
 use super::metadata::{self, Metadata};
 use super::payload::Payload;
-use crate::archive::Version;
 use crate::copies::blocks::{Blocks, Layout as _};
 use crate::copies::heal::Outcome;
 use crate::copies::locate::Map;
 use crate::error::{Damage, FailedBlock};
 use crate::report::Report;
 use crate::source::Source;
+use crate::version::Version;
 use crate::{Error, Limits, Passphrase, Result};
 
 /// A container of version 2.

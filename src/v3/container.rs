@@ -14,11 +14,12 @@ use super::payload::Payload;
 use super::sealed::Opener;
 use super::sector::{Kind, is_intact};
 use super::table::{self, Entry};
-use crate::archive::{OpenOptions, Version};
 use crate::error::{Damage, FailedBlock};
+use crate::options::OpenOptions;
 use crate::pipeline::{Pipeline, default_threads};
 use crate::report::Report;
 use crate::source::Source;
+use crate::version::Version;
 use crate::{Error, Passphrase, Result};
 
 /// An open container of version 3.
@@ -35,6 +36,8 @@ pub(super) struct Found {
     pub(super) data: Option<Vec<u8>>,
     pub(super) rung: Rung,
     pub(super) findings: Findings,
+    /// Length of the raw bytes inside, where the block was opened.
+    pub(super) raw_len: Option<u64>,
 }
 
 impl Container {
@@ -131,37 +134,60 @@ impl Container {
                 data: Some(healed.data),
                 rung: healed.rung,
                 findings,
+                raw_len: healed.raw_len,
             },
             Outcome::Lost => Found {
                 data: None,
                 rung: Rung::Errors,
                 findings,
+                raw_len: None,
             },
         })
     }
 
-    /// Checks every sector of the file, and with `keys` opens every block.
+    /// Checks every sector of the file; with an unlocked payload, opens every block as well.
+    ///
+    /// Blocks that are intact and do not open were altered: they count as failed, and the report
+    /// says how many they are.
     ///
     /// # Errors
-    /// [`Error::Authentication`] where intact blocks do not open, [`Error::Io`].
-    pub fn validate(self: &Arc<Self>, keys: Option<&Keys>) -> Result<Report> {
+    /// [`Error::Unsupported`] where the index is authentic and malformed, [`Error::Io`].
+    pub fn validate(self: &Arc<Self>, unlocked: Option<&Payload>) -> Result<Report> {
         let mut report = self.report();
         let mut rebuilt = self.rebuild();
-        let keys = keys.cloned();
         self.each_block(
             || {
-                let (this, keys) = (Arc::clone(self), keys.clone());
+                let (this, unlocked) = (Arc::clone(self), unlocked.cloned());
                 let mut opener = Opener::new()?;
                 Ok(move |block: u64| {
-                    let found = this.heal(block, keys.as_ref(), &mut opener)?;
-                    // The data are needed only where the table must be made again.
+                    let keys = unlocked.as_ref().map(Payload::keys);
+                    let found = match this.heal(block, keys, &mut opener) {
+                        Err(Error::Authentication(_)) => return Ok(None),
+                        found => found?,
+                    };
+                    if let (Some(payload), Some(len)) = (&unlocked, found.raw_len) {
+                        payload.check_raw_len(block, len)?;
+                    }
                     let entry = this.entry(block, &found)?;
-                    Ok((found.data.is_some(), found.rung, found.findings, entry))
+                    Ok(Some((
+                        found.data.is_some(),
+                        found.rung,
+                        found.findings,
+                        entry,
+                    )))
                 })
             },
-            |block, (whole, rung, findings, entry)| {
-                self.note(&mut report, block, whole, rung, &findings);
-                rebuilt.add(block, entry);
+            |block, found| {
+                match found {
+                    Some((whole, rung, findings, entry)) => {
+                        self.note(&mut report, block, whole, rung, &findings);
+                        rebuilt.add(block, entry);
+                    }
+                    None => {
+                        report.blocks_altered += 1;
+                        report.failed_blocks.push(self.failed(block));
+                    }
+                }
                 Ok(())
             },
         )?;
@@ -174,7 +200,10 @@ impl Container {
             report.blocks_healed += (before - report.failed_blocks.len()) as u64;
         }
         self.check_end(&mut report)?;
-        report.decrypted = keys.is_some() && report.failed_blocks.is_empty();
+        if let Some(payload) = unlocked.filter(|_| report.failed_blocks.is_empty()) {
+            payload.entries(|_| Ok(()))?;
+            report.decrypted = true;
+        }
         Ok(report)
     }
 

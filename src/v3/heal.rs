@@ -110,6 +110,8 @@ pub struct Healed {
     pub data: Vec<u8>,
     /// How they were had.
     pub rung: Rung,
+    /// Length of the raw bytes inside, where the block was opened.
+    pub raw_len: Option<u64>,
 }
 
 /// What can be done with a block.
@@ -300,8 +302,8 @@ impl Healer {
         opener: &mut Opener,
     ) -> Result<(Outcome, Findings)> {
         let regions = self.bounded(regions);
-        let (hand, findings) = self.gather(regions, target)?;
-        let mut altered = None;
+        let (hand, mut findings) = self.gather(regions, target)?;
+        let (mut altered, mut raw_len) = (None, None);
         let mut proves = |data: &[u8], certain: bool| -> Result<bool> {
             if let Some(keys) = keys.filter(|_| target.kind != Kind::Table) {
                 let place = Place {
@@ -311,7 +313,10 @@ impl Healer {
                 };
                 let mut copy = data.to_vec();
                 return match opener.open(keys, &self.loom.geometry, place, &mut copy) {
-                    Ok(_) => Ok(true),
+                    Ok(raw) => {
+                        raw_len = Some(raw.len() as u64);
+                        Ok(true)
+                    }
                     Err(error @ Error::Authentication(_)) => {
                         if certain {
                             altered = Some(error);
@@ -338,7 +343,15 @@ impl Healer {
             let k = usize::from(target.k);
             let whole = findings.bad == 0 && (1..=k).all(|slot| hand.certain[slot].is_some());
             let rung = if whole { Rung::Clean } else { Rung::Erasures };
-            return Ok((Outcome::Healed(Healed { data, rung }), findings));
+            findings.bad += self.wrong_parity(&hand, target, &data)?;
+            return Ok((
+                Outcome::Healed(Healed {
+                    data,
+                    rung,
+                    raw_len,
+                }),
+                findings,
+            ));
         }
         for judge_certain in [true, false] {
             // Intact sectors that were forged count as doubtful in a second attempt.
@@ -348,10 +361,12 @@ impl Healer {
             if let Some(data) = self.correct(&hand, target, judge_certain)?
                 && proves(&data, false)?
             {
+                let rung = Rung::Errors;
                 return Ok((
                     Outcome::Healed(Healed {
                         data,
-                        rung: Rung::Errors,
+                        rung,
+                        raw_len,
                     }),
                     findings,
                 ));
@@ -455,8 +470,9 @@ impl Healer {
             findings.unstable += self.read_again(region, bytes, &mut good)?;
 
             // A range that is searched by mistake holds other sectors of the archive, whose frames
-            // differ in few bits. So enough frames must name exactly the slot and block expected.
-            let (mut near, mut exact) = (Vec::new(), 0);
+            // differ in few bits. So enough sectors must be the ones expected, or name exactly the
+            // slot and block expected.
+            let (mut near, mut exact, mut here) = (Vec::new(), 0, 0);
             for (i, (sector, &slot)) in bytes.chunks_exact(size).zip(slots).enumerate() {
                 let expected = self.frame(target, slot);
                 let sector = Sector::new(sector);
@@ -465,6 +481,7 @@ impl Healer {
                     if sector.frame() != Some(expected) {
                         continue;
                     }
+                    here += 1;
                     if slot == 0 && sector.payload() != self.loom.page() {
                         findings.stale_pages += 1;
                         continue;
@@ -485,7 +502,7 @@ impl Healer {
                     exact += usize::from(expected.names(sector.frame_bytes()));
                 }
             }
-            if exact * BELIEVED_SHARE >= near.len() {
+            if (exact + here) * BELIEVED_SHARE >= near.len() + here {
                 hand.believed.append(&mut near);
             }
             first += region.count;
@@ -557,6 +574,40 @@ impl Healer {
             self.loom.code.reconstruct(k, &have, &missing, &mut out)?;
         }
         Ok(Some(data))
+    }
+
+    /// Parity sectors that are intact and do not belong to the data: memory failed before their tag
+    /// was made, or somebody altered them.
+    fn wrong_parity(&self, hand: &Hand, target: Target, data: &[u8]) -> Result<u64> {
+        let geometry = &self.loom.geometry;
+        let parity: Vec<(u8, &[u8])> = (geometry.data()..=u8::MAX)
+            .skip(1)
+            .filter_map(|slot| {
+                let index = hand.certain[usize::from(slot)]?;
+                Some((slot, self.payload(hand, index)))
+            })
+            .collect();
+        let rows: Vec<&[u8]> = data.chunks_exact(geometry.payload_size()).collect();
+        if parity.is_empty() || self.loom.code.is_consistent(&rows, &parity)? {
+            return Ok(0);
+        }
+        let woven = self.loom.weave(
+            target.kind,
+            target.block,
+            data,
+            geometry.copies(),
+            Vec::new(),
+        )?;
+        let mut wrong = 0;
+        for &copy in geometry.copies() {
+            for (slot, row) in &parity {
+                if let Some(position) = geometry.position(copy, target.k, *slot) {
+                    let right = Sector::new(woven.at(copy, position)).payload();
+                    wrong += u64::from(right != *row);
+                }
+            }
+        }
+        Ok(wrong)
     }
 
     /// Rung 4: the data sectors from certain and believed ones, column by column.

@@ -110,7 +110,8 @@ impl Keys {
             );
             if opened.is_ok() {
                 let keys = Keys::new(data);
-                if keys.commitment(archive, page) != page.commitment {
+                let commitment = keys.commitment(archive, page);
+                if !equal(&commitment, &page.commitment) {
                     return Err(Error::Authentication(
                         "the header page does not belong to its data key: it was altered".into(),
                     ));
@@ -125,6 +126,11 @@ impl Keys {
             }),
         }
     }
+}
+
+/// Compares in a time that does not depend on where they differ.
+fn equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 fn check_costs(kdf: KdfParams, limits: &Limits) -> Result<()> {

@@ -8,7 +8,7 @@ use super::geometry::{Copy, Geometry};
 use super::heal::{Healer, Outcome, Region, Replica, Target};
 use super::order::Order;
 use super::page::Page;
-use super::scan::{Piece, Survey, read_past_errors};
+use super::scan::{Piece, Survey, Vote, read_past_errors};
 use super::sealed::Opener;
 use super::search::{Found, find_page, newest_page, vote};
 use super::sector::{ArchiveId, Kind, is_intact};
@@ -270,14 +270,14 @@ fn order_of(
     lag: u32,
     census: &Census,
     entries: &[Option<Entry>],
-    votes: &BTreeMap<u64, (Kind, u8)>,
+    votes: &BTreeMap<u64, Vote>,
 ) -> Order {
     let with_entry = census.entries();
     let own = (0u64..)
         .zip(entries)
         .map(|(block, entry)| match (entry, votes.get(&block)) {
             (Some(entry), _) => entry.k,
-            (None, Some((_, k))) => *k,
+            (None, Some(vote)) => vote.k,
             // Nothing is left of this block. Nearly all blocks are full.
             (None, None) => geometry.data(),
         });
@@ -417,7 +417,7 @@ impl Claim {
 /// unfinished backup has none; then what was written of the data can be salvaged.
 fn census_by_votes(
     geometry: &Geometry,
-    votes: &BTreeMap<u64, (Kind, u8)>,
+    votes: &BTreeMap<u64, Vote>,
     sources: &[Arc<dyn Source>],
     notes: &mut Vec<String>,
 ) -> Result<Census> {
@@ -433,14 +433,17 @@ fn census_by_votes(
         most = source.size()?.max(most);
     }
     let most = most >> geometry.sector_shift();
-    let mut known = votes
-        .range(..most)
-        .map(|(block, (kind, _))| (*block, *kind));
-    let census = match known.clone().find(|(_, kind)| *kind == Kind::Manifest) {
-        Some((manifest, _)) => {
+    let mut known = votes.range(..most);
+    // Frames with flipped bits name blocks and kinds that are none: most of them decide.
+    let manifest = known
+        .clone()
+        .filter(|(_, vote)| vote.kind == Kind::Manifest)
+        .max_by_key(|(_, vote)| vote.hits);
+    let census = match manifest {
+        Some((&manifest, _)) => {
             let index = votes.range(..manifest).rev();
             let index = index
-                .take_while(|(_, (kind, _))| *kind == Kind::Index)
+                .take_while(|(_, vote)| vote.kind == Kind::Index)
                 .last();
             let index = index.map_or(0, |(&first, _)| manifest - first);
             u32::try_from(index)
@@ -449,8 +452,8 @@ fn census_by_votes(
         }
         None => {
             let last = known
-                .rfind(|(_, kind)| *kind == Kind::Data)
-                .map(|(block, _)| block);
+                .rfind(|(_, vote)| vote.kind == Kind::Data)
+                .map(|(&block, _)| block);
             let last = last.ok_or_else(|| lost("no sector of any block is left"))?;
             notes.push(
                 "neither the block table nor the manifest is left: the backup may never have been \

@@ -9,11 +9,10 @@ use super::heal::{Rung, Scratch};
 use super::keys::Keys;
 use super::manifest::{Entry, MEDIA_TAR, Manifest};
 use super::sealed::{Opener, Place};
-use super::sector::Kind;
 use super::table;
-use crate::archive::Version;
 use crate::error::{Damage, FailedBlock};
 use crate::report::Report;
+use crate::version::Version;
 use crate::{Error, Result};
 
 /// An unlocked payload. All bytes that it returns are authentic.
@@ -130,6 +129,21 @@ impl Payload {
         &self.keys
     }
 
+    /// Every data block but the last is full, and the last one ends where the payload does.
+    pub(super) fn check_raw_len(&self, block: u64, raw_len: u64) -> Result<()> {
+        if block >= self.container.structure().census.data || self.manifest.is_none() {
+            return Ok(());
+        }
+        let capacity = self.capacity();
+        let expected = self.len.saturating_sub(block * capacity).min(capacity);
+        if raw_len != expected {
+            return Err(Error::Unsupported(format!(
+                "block {block} is authentic, but not of the length that its place demands"
+            )));
+        }
+        Ok(())
+    }
+
     fn capacity(&self) -> u64 {
         self.container.page().geometry.capacity() as u64
     }
@@ -238,7 +252,17 @@ impl Payload {
                 let first = block * capacity;
                 let own = first..(first + capacity).min(self.len);
                 report.blocks += 1;
-                let raw = match opened? {
+                let opened = match opened {
+                    // What does not open is as good as lost.
+                    Err(Error::Authentication(_) | Error::Damaged(_) | Error::Unsupported(_))
+                        if salvage =>
+                    {
+                        report.blocks_altered += 1;
+                        None
+                    }
+                    opened => opened?,
+                };
+                let raw = match opened {
                     Some(opened) => {
                         report.blocks_healed += u64::from(opened.rung > Rung::Clean);
                         report.sectors_bad += opened.bad;
@@ -333,15 +357,7 @@ impl Worker {
             raw.extend_from_slice(bytes);
             (rung, bad) = (found.rung, found.findings.bad);
         }
-        if target.kind == Kind::Data && payload.manifest.is_some() {
-            let capacity = payload.capacity();
-            let expected = (payload.len - (block * capacity).min(payload.len)).min(capacity);
-            if raw.len() as u64 != expected {
-                return Err(Error::Unsupported(format!(
-                    "block {block} is authentic, but not of the length that its place demands"
-                )));
-            }
-        }
+        payload.check_raw_len(block, raw.len() as u64)?;
         Ok(Some(Opened { raw, rung, bad }))
     }
 }

@@ -51,6 +51,17 @@ pub struct Survey {
     pub pages: Vec<u64>,
 }
 
+/// What most frames of a block say of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Vote {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its number of data sectors.
+    pub k: u8,
+    /// Frames that say so.
+    pub hits: u32,
+}
+
 /// Header pages that a survey remembers, which is plenty for a vote.
 const PAGES_MAX: usize = 1 << 16;
 
@@ -200,20 +211,24 @@ impl Survey {
         });
     }
 
-    /// For every block, the kind and number of data sectors that most of its frames state.
+    /// For every block, the kind and number of data sectors that most of its frames state, and how
+    /// many do.
     #[must_use]
-    pub fn votes<'a>(surveys: impl Iterator<Item = &'a Survey>) -> BTreeMap<u64, (Kind, u8)> {
-        let mut votes: BTreeMap<u64, (Kind, u8, u32)> = BTreeMap::new();
+    pub fn votes<'a>(surveys: impl Iterator<Item = &'a Survey>) -> BTreeMap<u64, Vote> {
+        let mut counts: BTreeMap<(u64, Kind, u8), u32> = BTreeMap::new();
         for piece in surveys.flat_map(|survey| &survey.pieces) {
-            let vote = votes.entry(piece.block).or_insert((piece.kind, piece.k, 0));
-            if piece.hits > vote.2 {
-                *vote = (piece.kind, piece.k, piece.hits);
+            *counts
+                .entry((piece.block, piece.kind, piece.k))
+                .or_default() += piece.hits;
+        }
+        let mut votes: BTreeMap<u64, Vote> = BTreeMap::new();
+        for ((block, kind, k), hits) in counts {
+            let vote = votes.entry(block).or_insert(Vote { kind, k, hits });
+            if hits > vote.hits {
+                *vote = Vote { kind, k, hits };
             }
         }
         votes
-            .into_iter()
-            .map(|(block, (kind, k, _))| (block, (kind, k)))
-            .collect()
     }
 }
 

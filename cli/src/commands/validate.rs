@@ -47,6 +47,7 @@ pub fn run(args: &Validate, console: &Console) -> Result<Code> {
     Ok(match status {
         Status::Clean => Code::Done,
         Status::Recoverable => Code::Recoverable,
+        Status::Unrecoverable if report.blocks_altered > 0 => Code::Altered,
         Status::Unrecoverable => Code::Lost,
     })
 }
