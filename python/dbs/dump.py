@@ -39,6 +39,7 @@ _PLAIN = (
     models.FloatField,
     models.BooleanField,
     models.DateField,
+    models.DateTimeField,
     models.TimeField,
     models.DecimalField,
     models.UUIDField,

@@ -126,12 +126,12 @@ class RowLoader:
         )
         self._plans: dict[Any, _Plan] = {}
 
-    def load(self, rows: Iterable[dict[str, Any]]) -> None:
+    def load(self, rows: Iterable[Any]) -> None:
         """Loads rows in chunks of those that have the same columns."""
         chunk: list[dict[str, Any]] = []
         shape: Any = None
         for row in rows:
-            fields = row.get("fields")
+            fields = row.get("fields") if isinstance(row, dict) else None
             if not isinstance(fields, dict) or "pk" not in row:
                 raise RestoreError(f"A row of {self.model._meta.label} is not a row: {row!r:.200}")
             keys = tuple(fields)
