@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dbs::archive::Unlocked;
 use dbs::error::FailedBlock;
-use dbs::{Archive, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source};
+use dbs::{Archive, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source, Version};
 
 use crate::args;
 use crate::console::{Bar, Console};
@@ -185,7 +185,8 @@ pub fn failure(error: Error, path: &Path) -> Failure {
         ),
         Error::Damaged(ref damage) => {
             let lines = report::failed_lines(&damage.blocks, &Extents::unknown());
-            let mut failure = fail(Code::Lost, error.to_string()).hint(lost_hint(path));
+            let mut failure =
+                fail(Code::Lost, error.to_string()).hint(lost_hint(path, Version::V3));
             failure.details = lines;
             failure
         }
@@ -206,13 +207,18 @@ pub fn failure(error: Error, path: &Path) -> Failure {
 }
 
 /// What to do about damage beyond repair.
-pub fn lost_hint(path: &Path) -> String {
+pub fn lost_hint(path: &Path, version: Version) -> String {
     let shown = names::path(path);
-    format!(
-        "Another copy of this backup, damaged or not, may have the rest: \
-         dbs repair {shown} --with OTHER -o NEW\n\
-         What is left comes back with: dbs restore {shown} --salvage -C DIR"
-    )
+    match version {
+        Version::V3 => format!(
+            "Another copy of this backup, damaged or not, may have the rest: \
+             dbs repair {shown} --with OTHER -o NEW\n\
+             What is left comes back with: dbs restore {shown} --salvage -C DIR"
+        ),
+        // Nothing in them tells where a part belongs that stands in another file, and their trees
+        // cannot be made of part of their payload.
+        _ => format!("What is left comes back with: dbs restore {shown} --salvage -o OUT"),
+    }
 }
 
 /// Gives a report of part of a container the totals of the whole.

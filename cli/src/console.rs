@@ -118,7 +118,7 @@ fn style(template: &str) -> ProgressStyle {
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if n < 1024 {
-        return format!("{n} bytes");
+        return count(n, "byte");
     }
     let mut value = n as f64 / 1024.0;
     let mut unit = 0;
@@ -144,6 +144,7 @@ mod tests {
     #[test]
     fn sizes_read_well() {
         assert_eq!(bytes(0), "0 bytes");
+        assert_eq!(bytes(1), "1 byte");
         assert_eq!(bytes(1023), "1023 bytes");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");

@@ -72,7 +72,7 @@ pub fn run(args: &List, console: &Console) -> Result<Code> {
         names::path(&args.file),
         count(lost.len() as u64, "block")
     );
-    Err(Failure::new(Code::Lost, message).hint(codec::lost_hint(&args.file)))
+    Err(Failure::new(Code::Lost, message).hint(codec::lost_hint(&args.file, dbs::Version::V3)))
 }
 
 /// Lists a payload of django-dbs.

@@ -197,6 +197,7 @@ fn beyond_repair(args: &Repair, archive: &Archive, error: Error) -> Failure {
     let damaged = matches!(error, Error::Damaged(_));
     let mut failure = codec::failure(error, &args.file);
     if damaged {
+        failure.hint = Some(codec::lost_hint(&args.file, archive.version()));
         failure.message += match args.output {
             Some(_) => "; nothing was written",
             None => "; the file is as it was",

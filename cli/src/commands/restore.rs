@@ -200,7 +200,7 @@ fn beyond_repair(
             let _ = report::print_json(report::json(&report, &extents), to_stdout);
         }
     }
-    failure.hint = Some(codec::lost_hint(&args.file));
+    failure.hint = Some(codec::lost_hint(&args.file, archive.version()));
     failure
 }
 

@@ -74,7 +74,7 @@ fn text(args: &Validate, report: &Report, extents: &Extents) -> String {
         Status::Recoverable => lines.push(format!(
             "Write the healed file: dbs repair {shown} -o NEW, or dbs repair {shown} --in-place"
         )),
-        Status::Unrecoverable => lines.push(codec::lost_hint(&args.file)),
+        Status::Unrecoverable => lines.push(codec::lost_hint(&args.file, report.version)),
     }
     lines.push(String::new());
     lines.join("\n")
