@@ -102,9 +102,12 @@ pub fn holds_files(payload: &Payload) -> bool {
         return payload.is_tar();
     }
     let head = payload.read_range(0..payload.len().min(512));
-    head.is_ok_and(|head| {
-        <&[u8; 512]>::try_from(&head[..]).is_ok_and(|block| Block::parse(block).is_some())
-    })
+    head.is_ok_and(|head| is_header(&head))
+}
+
+/// Whether these bytes are a header of a tar stream.
+pub fn is_header(head: &[u8]) -> bool {
+    <&[u8; 512]>::try_from(head).is_ok_and(|block| Block::parse(block).is_some())
 }
 
 /// Opens a file that must be readable at any place.

@@ -130,6 +130,7 @@ impl<'a> Window<'a> {
             Some(report) => {
                 report.blocks_healed += more.blocks_healed;
                 report.sectors_bad += more.sectors_bad;
+                report.blocks_altered += more.blocks_altered;
                 report.failed_blocks.extend(more.failed_blocks);
             }
         }

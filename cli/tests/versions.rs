@@ -141,6 +141,8 @@ fn every_version_holds_a_tree() {
             place.read(&format!("o{format}/tree/a")),
             place.read("tree/a")
         );
+        let list = place.run(&["list", &file]).code(0).text();
+        assert_eq!(list.lines().count(), 3, "{list}");
         let new = format!("n{format}.dbs");
         place
             .run(&["convert", &file, "-o", &new, "--kdf", "t=1,m=8,p=1"])

@@ -16,7 +16,6 @@ use crate::failure::{Code, Result};
 use crate::names;
 use crate::output::Output;
 use crate::passphrase::Wanted;
-use crate::tree::header::Block;
 
 /// Runs the command.
 ///
@@ -38,7 +37,7 @@ pub fn run(args: &Convert, console: &Console) -> Result<Code> {
         .map_err(|e| failed(library(e)))?;
     let tar = match &unlocked {
         Unlocked::V3(payload) => payload.is_tar(),
-        _ => <&[u8; 512]>::try_from(&head[..]).is_ok_and(|head| Block::parse(head).is_some()),
+        _ => codec::is_header(&head),
     };
     let media = match tar {
         true => Media::Tar,

@@ -20,7 +20,7 @@ use crate::failure::Result;
 use crate::names;
 use crate::output::Output;
 use crate::tree::extract::Extractor;
-use crate::tree::header::{BLOCK, Block};
+use crate::tree::header::BLOCK;
 use crate::tree::place::Stage;
 
 /// Restores the payload of a container of version 1 or 2 as a stream.
@@ -108,7 +108,7 @@ pub fn tree(
     let whole = io::Cursor::new(head.clone()).chain(reader);
     let mut restored = if payload::recognises(&head) {
         rows_and_files(args, directory, whole, console)?
-    } else if <&[u8; 512]>::try_from(&head[..]).is_ok_and(|head| Block::parse(head).is_some()) {
+    } else if codec::is_header(&head) {
         tree::restore_stream(args, directory, whole, console)?
     } else {
         return Err(not_files(&args.file, None));

@@ -16,8 +16,9 @@ use crate::console::{Console, count};
 use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::passphrase::Wanted;
-use crate::tree::member::Time;
+use crate::tree::member::{Kind, Time};
 use crate::tree::pax;
+use crate::tree::read::Reader;
 
 /// Runs the command.
 ///
@@ -42,28 +43,26 @@ pub fn run(args: &List, console: &Console) -> Result<Code> {
             let mut reader = older.reader().map_err(|e| codec::failure(e, &args.file))?;
             let mut head = Vec::new();
             (&mut reader)
-                .take(8)
+                .take(512)
                 .read_to_end(&mut head)
                 .map_err(|e| codec::failure(library(e), &args.file))?;
-            if !dbs::payload::recognises(&head) {
-                return Err(not_files(&args.file, None));
-            }
-            return rows_and_files(args, io::Cursor::new(head).chain(reader));
+            let django = dbs::payload::recognises(&head);
+            let tar = codec::is_header(&head);
+            let whole = io::Cursor::new(head).chain(reader);
+            return match (django, tar) {
+                (true, _) => rows_and_files(args, whole),
+                (_, true) => print(args, &members(whole, args)?),
+                _ => Err(not_files(&args.file, None)),
+            };
         }
     };
-    let (entries, lost) = codec::entries(&payload, &args.file)?;
+    let (mut entries, lost) = codec::entries(&payload, &args.file)?;
+    if entries.is_empty() && lost.is_empty() {
+        // Who wrote this made no index.
+        entries = members(payload.reader(), args)?;
+    }
     bar.clear();
-
-    let mut out = BufWriter::new(io::stdout().lock());
-    let written = match args.json {
-        true => write_json(&mut out, &entries),
-        false => entries
-            .iter()
-            .try_for_each(|entry| writeln!(out, "{}", line(entry))),
-    };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|e| Failure::stdout(&e))?;
+    print(args, &entries)?;
     if lost.is_empty() {
         return Ok(Code::Done);
     }
@@ -73,6 +72,53 @@ pub fn run(args: &List, console: &Console) -> Result<Code> {
         count(lost.len() as u64, "block")
     );
     Err(Failure::new(Code::Lost, message).hint(codec::lost_hint(&args.file, dbs::Version::V3)))
+}
+
+fn print(args: &List, entries: &[Entry]) -> Result<Code> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = match args.json {
+        true => write_json(&mut out, entries),
+        false => entries
+            .iter()
+            .try_for_each(|entry| writeln!(out, "{}", line(entry))),
+    };
+    written
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::stdout(&e))?;
+    Ok(Code::Done)
+}
+
+/// The members of a tar stream that has no index.
+fn members(stream: impl Read, args: &List) -> Result<Vec<Entry>> {
+    let mut reader = Reader::new(stream);
+    let mut entries = Vec::new();
+    loop {
+        let member = match reader.advance() {
+            Ok(Some(member)) => member,
+            Ok(None) => return Ok(entries),
+            Err(e) => return Err(codec::failure(library(e), &args.file)),
+        };
+        entries.push(Entry {
+            path: member.path,
+            kind: match member.kind {
+                Kind::File => EntryKind::File,
+                Kind::Directory => EntryKind::Directory,
+                Kind::Symlink => EntryKind::Symlink,
+                Kind::HardLink => EntryKind::HardLink,
+                Kind::Other => EntryKind::Other,
+            },
+            size: member.size,
+            mtime: member.mtime.seconds,
+            mtime_nanos: member.mtime.nanoseconds,
+            mode: member.mode,
+            offset: 0,
+            length: 0,
+            link: match member.kind {
+                Kind::Symlink | Kind::HardLink => Some(member.link),
+                _ => None,
+            },
+        });
+    }
 }
 
 /// Lists a payload of django-dbs.

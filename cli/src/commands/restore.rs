@@ -259,8 +259,12 @@ fn conclude(
         }
         return Ok(Code::Done);
     }
+    let code = match report.blocks_altered {
+        0 => Code::Lost,
+        _ => Code::Altered,
+    };
     let mut failure = Failure::new(
-        Code::Lost,
+        code,
         format!(
             "{shown}: {} lost; everything else was restored",
             count(report.failed_blocks.len() as u64, "block")
@@ -284,6 +288,7 @@ pub fn empty_report() -> Report {
         sectors_bad: 0,
         sectors_unstable: 0,
         misplaced: false,
+        blocks_altered: 0,
         failed_blocks: Vec::new(),
         decrypted: true,
         notes: Vec::new(),
