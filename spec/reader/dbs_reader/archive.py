@@ -18,7 +18,6 @@ from .walk import walk
 
 SHIFTS = 16
 OWN_BASES = 8
-MAX_BLOCKS = 1 << 22
 
 
 class Archive:
@@ -76,6 +75,15 @@ class Archive:
     @property
     def X(self) -> int | None:
         return None if self.D is None or self.I is None else self.D + self.I + 1
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether more blocks are claimed than sectors fit into the inputs: some have none at all.
+
+        Nothing is looped over or allocated for such a claim (sections 14.4 and 21).
+        """
+        room = sum(len(source.data) // source.S for source in self.sources)
+        return self.X is not None and self.X > room
 
     def find_shape(self) -> None:
         """Finds N, D, I, the table and the layout (section 17.1, steps 3 and 4)."""
@@ -219,7 +227,7 @@ class Archive:
     def _find_layout(self) -> None:
         """The canonical order, if the k of every block is known."""
         self.layout = None
-        if self.N is None or self.N > MAX_BLOCKS:
+        if self.N is None or self.hopeless:
             return
         ks = []
         for block in range(self.N):
@@ -370,7 +378,7 @@ class Archive:
 
     def heal_all(self) -> list[int]:
         """Heals every block and rebuilds lost table blocks; the numbers of those that are lost."""
-        if self.N is None or self.X is None:
+        if self.N is None or self.X is None or self.hopeless:
             return []
         lost = [b for b in range(self.N) if self.heal(b).rows is None]
         for block in [b for b in lost if b >= self.X]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .archive import MAX_BLOCKS, Archive
+from .archive import Archive
 from .code import fill
 from .errors import Damaged
 from .layout import order
@@ -62,7 +62,7 @@ def verify(archive: Archive) -> Report:
         seen = sorted(archive.by_block)
         notes = ["neither manifest nor table is there: the backup was not finished, or its end is lost"]
         return Report("unrecoverable", len(seen), 0, 0, 0, [], archive.notes + notes)
-    if archive.N > MAX_BLOCKS:
+    if archive.hopeless:
         notes = [f"{archive.N} blocks are claimed, of {len(archive.by_block)} there are sectors"]
         return Report("unrecoverable", archive.N, 0, 0, 0, [], archive.notes + notes)
     lost = archive.heal_all()
@@ -98,8 +98,8 @@ def verify(archive: Archive) -> Report:
 
 def repaired(archive: Archive) -> bytes:
     """The file as it was written (section 18, step 7), or `Damaged`."""
-    if archive.N is None or archive.N > MAX_BLOCKS:
-        raise Damaged("the shape of the archive cannot be found: neither table nor manifest")
+    if archive.N is None or archive.hopeless:
+        raise Damaged("neither table nor manifest say what the archive consists of")
     lost = archive.heal_all()
     if lost:
         raise Damaged(describe(archive, lost), lost)

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from .page import NONE, Geometry
 
 
+def _lag(N: int, lag: int, copy_b: int) -> int:
+    """L' of section 15; 0 if there is no copy B to wait for."""
+    if copy_b == NONE:
+        return 0
+    return N if lag == 0 else min(lag, N)
+
+
 def order(N: int, lag: int, copy_b: int) -> Iterator[tuple[str, int]]:
     """Copies in the order of the file: ("A", block) and ("B", block)."""
-    lag = N if lag == 0 else min(lag, N)
+    lag = _lag(N, lag, copy_b)
     for i in range(N + lag):
         if i < N:
             yield "A", i
@@ -19,7 +26,7 @@ def order(N: int, lag: int, copy_b: int) -> Iterator[tuple[str, int]]:
 
 def order_backwards(N: int, lag: int, copy_b: int) -> Iterator[tuple[str, int]]:
     """The same from the end, without a list of N entries."""
-    lag = N if lag == 0 else min(lag, N)
+    lag = _lag(N, lag, copy_b)
     for i in range(N + lag - 1, -1, -1):
         if i >= lag and copy_b != NONE:
             yield "B", i - lag

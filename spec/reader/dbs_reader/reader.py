@@ -94,6 +94,14 @@ def payload(opened: Opened) -> Iterator[bytes]:
         yield data_block(opened, block)
 
 
+def last_that_opens(archive: Archive) -> int:
+    """The last data block that can be had, if nothing says how many there are (17.4); -1 if none."""
+    for block in sorted(archive.by_block, reverse=True):
+        if archive.kind_of(block) == DATA and archive.heal(block).rows is not None:
+            return block
+    return -1
+
+
 def salvage(opened: Opened) -> tuple[Iterator[bytes], list[tuple[int, int]]]:
     """The payload with zeros for what is lost, and the list of lost ranges, filled on the way."""
     C = opened.archive.geometry.C
@@ -104,26 +112,14 @@ def salvage(opened: Opened) -> tuple[Iterator[bytes], list[tuple[int, int]]]:
         if m is not None:
             blocks, length = m.D, m.length
         else:
-            blocks, length = max(opened.archive.by_block, default=-1) + 1, None
-            if opened.archive.D is not None:
-                blocks = min(blocks, opened.archive.D)
-        gap = 0  # blocks that are lost and may be behind the end, if there is no manifest
+            blocks, length = last_that_opens(opened.archive) + 1, None
         for block in range(blocks):
             try:
                 raw = data_block(opened, block)
             except DbsError:
-                if length is not None:
-                    end = min((block + 1) * C, length)
-                    missing.append((block * C, end))
-                    yield bytes(end - block * C)
-                else:
-                    gap += 1
-                continue
-            if gap:
-                missing.append(((block - gap) * C, block * C))
-                for _ in range(gap):
-                    yield bytes(C)
-                gap = 0
+                end = (block + 1) * C if length is None else min((block + 1) * C, length)
+                missing.append((block * C, end))
+                raw = bytes(end - block * C)
             yield raw
 
     return pieces(), missing
