@@ -123,6 +123,9 @@ fn profile(text: &str) -> Result<Profile, String> {
     }
 }
 
+/// Makes the damage of a trial.
+type Plan = Box<dyn Fn(&mut Random) -> Vec<Damage>>;
+
 /// What is tried again and again.
 struct Point {
     kind: Kind,
@@ -132,7 +135,7 @@ struct Point {
     label: String,
     /// What the theory says.
     theory: Option<f64>,
-    damage: Box<dyn Fn(&mut Random) -> Vec<Damage>>,
+    damage: Plan,
 }
 
 /// Rates and shares that are measured whatever the theory says.

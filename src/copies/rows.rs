@@ -15,7 +15,12 @@ pub(crate) const ROW: usize = 255;
 /// Bytes that `len` bytes of data take once encoded.
 pub(crate) fn encoded_len(len: usize, nsym: usize) -> usize {
     let k = ROW - nsym;
-    len / k * ROW + if len % k == 0 { 0 } else { len % k + nsym }
+    len / k * ROW
+        + if len.is_multiple_of(k) {
+            0
+        } else {
+            len % k + nsym
+        }
 }
 
 /// The rows of an encoded block.

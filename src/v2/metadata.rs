@@ -89,10 +89,10 @@ fn find_header(source: &dyn Source, size: u64) -> Result<Option<Header>> {
             .any(|at| bytes.get(at..at + TRAILER).is_some_and(trailer_sealed));
     }
     let copies: Vec<&[u8]> = raw.iter().map(|r| &r[..]).collect();
-    if let Some(found) = records::recover(&copies, TRIES, sealed) {
-        if let Ok(bytes) = <[u8; HEADER]>::try_from(found) {
-            return Header::parse(&bytes).map(Some);
-        }
+    if let Some(found) = records::recover(&copies, TRIES, sealed)
+        && let Ok(bytes) = <[u8; HEADER]>::try_from(found)
+    {
+        return Header::parse(&bytes).map(Some);
     }
     if traces {
         return Err(Error::Damaged(Damage {

@@ -139,10 +139,10 @@ fn open(
             continue;
         }
         layout.data(stored, chunk);
-        if let Some(descriptor) = layout.described(block, chunk) {
-            if cipher.open(&descriptor, chunk) {
-                return Ok(());
-            }
+        if let Some(descriptor) = layout.described(block, chunk)
+            && cipher.open(&descriptor, chunk)
+        {
+            return Ok(());
         }
     }
     let encoded = inner.encoded(block, Some(cipher))?.encoded;

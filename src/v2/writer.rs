@@ -285,10 +285,10 @@ impl<W: Write> Writer<W> {
             self.digest.update(tag.as_bytes());
             self.out.write_all(&slot)?;
             self.window.push_back(slot);
-            if self.window.len() as u64 > geometry.interleave {
-                if let Some(second) = self.window.pop_front() {
-                    self.out.write_all(&second)?;
-                }
+            if self.window.len() as u64 > geometry.interleave
+                && let Some(second) = self.window.pop_front()
+            {
+                self.out.write_all(&second)?;
             }
         }
         self.index += chunks.len() as u64;

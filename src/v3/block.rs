@@ -73,7 +73,9 @@ impl Loom {
         let (size, payload_size) = (geometry.sector_size(), geometry.payload_size());
         let k = u8::try_from(data.len() / payload_size)
             .ok()
-            .filter(|k| (1..=geometry.data()).contains(k) && data.len() % payload_size == 0)
+            .filter(|k| {
+                (1..=geometry.data()).contains(k) && data.len().is_multiple_of(payload_size)
+            })
             .ok_or_else(|| Error::Misuse("not a whole number of data sectors".into()))?;
         let parity_slots: Vec<u8> = copies
             .iter()

@@ -1,7 +1,5 @@
 //! Geometry: how many sectors of which kind a block has, and where they stand in a copy.
 
-use std::ops::RangeInclusive;
-
 use super::layout::{
     CODE_LEN, ENTRY_LEN, GCM_TAG_LEN, KEY_SLOT_LEN, KEY_SLOTS_MAX, MIN_PARITY, PAGE_FIXED_LEN,
     PAGE_HASH_LEN, PAGE_RECORD_MAX, SEALED_HEADER_LEN, SECTOR_OVERHEAD, SECTOR_SHIFTS,
@@ -174,10 +172,8 @@ impl Geometry {
 
     /// All slots of one copy of a block of `k` data sectors, in the order of the file.
     pub fn slots(&self, copy: Copy, k: u8) -> impl Iterator<Item = u8> + use<> {
-        let data: RangeInclusive<u8> = if self.holds_data(copy) { 1..=k } else { 1..=0 };
-        std::iter::once(0)
-            .chain(data)
-            .chain(self.parity_slots(copy, k))
+        let data = if self.holds_data(copy) { k } else { 0 };
+        (0..=data).chain(self.parity_slots(copy, k))
     }
 
     /// Sectors of one copy of a block of `k` data sectors, the header page included.

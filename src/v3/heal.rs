@@ -615,7 +615,7 @@ impl Healer {
         let size = self.loom.geometry.payload_size();
         let k = usize::from(target.k);
         // Believed copies of a slot; where two differ, the byte is an erasure.
-        let mut rows: Vec<(u8, Vec<u8>, Option<Vec<u8>>, bool)> = Vec::new();
+        let mut rows: Vec<Believed> = Vec::new();
         let mut row_of: [Option<usize>; CODE_LEN] = [None; CODE_LEN];
         for (slot, index) in hand.certain.iter().enumerate().skip(1) {
             if let Some(index) = index {
@@ -681,10 +681,8 @@ impl Healer {
             return Ok(None);
         }
         let mut data = Vec::with_capacity(k * size);
-        for slot in 1..=k {
-            if let Some(row) = row_of[slot] {
-                data.extend_from_slice(&rows[row].1);
-            }
+        for row in row_of.iter().skip(1).take(k).flatten() {
+            data.extend_from_slice(&rows[*row].1);
         }
         Ok(Some(data))
     }
@@ -694,6 +692,9 @@ impl Healer {
         Sector::new(&hand.bytes[index * size..(index + 1) * size]).payload()
     }
 }
+
+/// A row for the decoder: slot, bytes, where copies of it differ, and whether it is certain.
+type Believed = (u8, Vec<u8>, Option<Vec<u8>>, bool);
 
 /// Memory that rung 1 uses again and again.
 #[derive(Debug, Default)]
