@@ -2,6 +2,7 @@
 //!
 //! The corpus lies beside the repository, or where `DBS_CORPUS` says; without it there is nothing to
 //! test here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The payloads of django-dbs: written, read, and refused where they break the format.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use dbs::payload::{self, FileEntry, FramesWriter, Header, Kind, Sink};
 use dbs::{Error, Limits, Result};

@@ -1,4 +1,5 @@
 //! The vectors of versions 1 and 2, put to the library.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,5 @@
 //! What we write in versions 1 and 2, we read; and the same twice where nothing is random.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{Cursor, Read, Write};
 use std::sync::Arc;

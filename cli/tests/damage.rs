@@ -1,4 +1,5 @@
 //! Damage: found, healed, repaired, salvaged, and told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What goes in comes out: trees, streams, parts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Versions 1 and 2 through the same commands, and into version 3.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
