@@ -170,12 +170,13 @@ def validate(options: argparse.Namespace) -> int:
 
 def repair(options: argparse.Namespace) -> int:
     """Behaviour 4, `-o OUT`."""
+    if options.out == "-":
+        raise Misuse("the healed file is not written to standard output")
     archive = Archive([read(path) for path in [options.file, *options.others]])
     archive.find_shape()
-    stream = sys.stderr if options.out == "-" else sys.stdout
     if options.json:
         report = healer.verify(archive)
-        print(json.dumps(as_json(report, archive, False), separators=(",", ":")), file=stream)
+        print(json.dumps(as_json(report, archive, False), separators=(",", ":")))
     write(options.out, [healer.repaired(archive)], options.force)
     return 0
 

@@ -68,6 +68,7 @@ def verify(archive: Archive) -> Report:
     lost = archive.heal_all()
     source = archive.sources[0]
     S, data = source.S, source.data
+    intact = set(source.offsets)
     bad: Counter[int] = Counter()
     sectors = moved = 0
     for block, sector in canonical(archive):
@@ -75,7 +76,7 @@ def verify(archive: Archive) -> Report:
         if len(sector) == S:
             bad[block] += data[at : at + S] != sector
         else:
-            bad[block] += data[at : at + len(sector)] != sector or not source.covered(at)
+            bad[block] += data[at : at + len(sector)] != sector or at not in intact
         sectors += 1
     clean = not bad.total() and len(data) == sectors * S
     healed = len({b for b in bad if bad[b]} - set(lost) - {archive.N})
