@@ -65,12 +65,13 @@ def validate(source: Any, passphrase: str | bytes | None = None) -> _native.Repo
     return open_archive(source).validate(passphrase)
 
 
-class _Ranges(io.RawIOBase):
-    """A payload as a file that can seek."""
+class Ranges(io.RawIOBase):
+    """A payload, from `start` on, as a file that can seek."""
 
-    def __init__(self, payload: Any) -> None:
+    def __init__(self, payload: Any, start: int = 0) -> None:
         self._payload = payload
-        self._length = len(payload)
+        self._start = start
+        self._length = len(payload) - start
         self._at = 0
 
     def readable(self) -> bool:
@@ -88,14 +89,14 @@ class _Ranges(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = self._payload.read_at(self._at, len(buffer))
+        data = self._payload.read_at(self._start + self._at, len(buffer))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
 
 
 def seekable(payload: Any) -> io.BufferedReader:
-    return io.BufferedReader(_Ranges(payload), 1 << 20)
+    return io.BufferedReader(Ranges(payload), 1 << 20)
 
 
 def size_of(file: Any) -> int:

@@ -70,7 +70,7 @@ class End:
 
 Event = Union[Meta, Rows, File, End]
 
-_ROWS = re.compile(r"rows/([^/]+?)(?:\.part\d+)?\.jsonl\Z")
+ROWS = re.compile(r"rows/([^/]+?)(?:\.part\d+)?\.jsonl\Z")
 _TYPES = {tarfile.REGTYPE: "file", tarfile.AREGTYPE: "file", tarfile.DIRTYPE: "dir",
           tarfile.SYMTYPE: "symlink"}
 
@@ -86,16 +86,16 @@ def tar_events(stream: Any, seekable: bool) -> Iterator[Event]:
                         "This is no backup of a Django project: its first entry is "
                         f"{info.name!r}. Files are restored with the command `dbs restore`."
                     )
-                meta = _parse_meta(body.read())
+                meta = parse_meta(body.read())
                 yield meta
             elif info.name == SUMMARY and body is not None:
                 summary = json.loads(body.read())
                 yield End(counts=summary.get("rows"), summary=summary)
                 return
-            elif body is not None and (match := _ROWS.fullmatch(info.name)):
+            elif body is not None and (match := ROWS.fullmatch(info.name)):
                 yield Rows(match.group(1), map(json.loads, body))
             elif info.name.startswith("files/"):
-                yield _tar_file(info, body, meta)
+                yield tar_file(info, body, meta)
     except tarfile.TarError as error:
         raise RestoreError(f"The tar inside the backup cannot be read: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -103,7 +103,7 @@ def tar_events(stream: Any, seekable: bool) -> Iterator[Event]:
     raise RestoreError("The backup's contents end too early.")
 
 
-def _parse_meta(data: bytes) -> Meta:
+def parse_meta(data: bytes) -> Meta:
     document = json.loads(data)
     if document.get("format") != 1:
         raise RestoreError(
@@ -123,7 +123,7 @@ def _parse_meta(data: bytes) -> Meta:
     )
 
 
-def _tar_file(info: tarfile.TarInfo, body: Any, meta: Meta) -> File:
+def tar_file(info: tarfile.TarInfo, body: Any, meta: Meta) -> File:
     kind = _TYPES.get(info.type)
     if kind is None:
         raise RestoreError(f"{info.name} is of a kind that no backup holds.")

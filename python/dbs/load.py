@@ -164,17 +164,23 @@ class RowLoader:
         connection = self.connection
         with connection.cursor() as cursor:
             if not self.merge:
-                plan.insert(cursor, params, "")
+                plan.insert(cursor, params)
             elif connection.features.supports_update_conflicts_with_target:
-                plan.insert(cursor, params, plan.conflict)
+                plan.insert(cursor, params, merge=True)
             else:
                 existing = self._existing(plan.keys(params))
-                new = [p for p in params if plan.key(p) not in existing]
-                if new:
-                    plan.insert(cursor, new, "")
+                new = []
                 for p in params:
-                    if plan.key(p) in existing:
+                    if self._same(plan.key(p)) in existing:
                         plan.update(cursor, p)
+                    else:
+                        new.append(p)
+                if new:
+                    plan.insert(cursor, new)
+
+    def _same(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A key in one form, whether it goes to the database or comes from there."""
+        return tuple(f.to_python(value) for f, value in zip(self.pks, key))
 
     def _existing(self, keys: list[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
         """Which of these keys, as the database has them, are in the table."""
@@ -192,7 +198,7 @@ class RowLoader:
                     f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}",  # noqa: S608
                     [value for key in part for value in key],
                 )
-                found.update(tuple(row) for row in cursor.fetchall())
+                found.update(self._same(row) for row in cursor.fetchall())
         return found
 
     def _find_culprit(
@@ -354,16 +360,20 @@ class _Plan:
         quote = connection.ops.quote_name
         meta = self.loader.model._meta
         names = ", ".join(quote(f.column) for f in self.columns)
-        self._head = f"INSERT INTO {quote(meta.db_table)} ({names}) VALUES "
+        self._into = f" {quote(meta.db_table)} ({names}) VALUES "
         marks = [_placeholder(f, connection) for f in self.columns]
         self._marks = "(" + ", ".join(marks) + ")"
         updated = [f for f in self.given if f not in self.loader.pks]
         self._updated = [(self.columns.index(f), f.column) for f in updated]
-        self.conflict = ""
+        # A table of nothing but its key has nothing to update.
+        on_conflict = OnConflict.UPDATE if updated else OnConflict.IGNORE
+        self._insert = connection.ops.insert_statement()
+        self._merge = connection.ops.insert_statement(on_conflict=on_conflict)
+        self._conflict = ""
         if connection.features.supports_update_conflicts_with_target:
-            self.conflict = " " + connection.ops.on_conflict_suffix_sql(
+            self._conflict = " " + connection.ops.on_conflict_suffix_sql(
                 self.columns,
-                OnConflict.UPDATE if updated else OnConflict.IGNORE,
+                on_conflict,
                 [f.column for f in updated],
                 [f.column for f in self.loader.pks],
             )
@@ -434,14 +444,16 @@ class _Plan:
     def keys(self, params: list[list[Any]]) -> list[tuple[Any, ...]]:
         return [self.key(p) for p in params]
 
-    def insert(self, cursor: Any, params: list[list[Any]], suffix: str) -> None:
+    def insert(self, cursor: Any, params: list[list[Any]], merge: bool = False) -> None:
+        head = (self._merge if merge else self._insert) + self._into
+        suffix = self._conflict if merge else ""
         if self.loader.connection.vendor in ("sqlite", "oracle"):
-            cursor.executemany(self._head + self._marks + suffix, params)
+            cursor.executemany(head + self._marks + suffix, params)
             return
         step = max(1, VALUES // max(1, len(self.columns)))
         for start in range(0, len(params), step):
             part = params[start : start + step]
-            sql = self._head + ", ".join([self._marks] * len(part)) + suffix
+            sql = head + ", ".join([self._marks] * len(part)) + suffix
             cursor.execute(sql, [value for row in part for value in row])
 
     def update(self, cursor: Any, params: list[Any]) -> None:

@@ -14,6 +14,7 @@ from django.db import DatabaseError, IntegrityError, connections, models, reset_
 from django.db.models import Exists, OuterRef, Q
 
 from . import conf, container, legacy
+from . import salvage as salvaging
 from .backup import applied_migrations
 from .discovery import plan_model
 from .events import End, Event, File, Meta, Rows, tar_events
@@ -44,6 +45,7 @@ def restore_backup(
     skip_unknown: bool = False,
     path_map: dict[str, str] | None = None,
     restore_roots: Any = (),
+    salvage: bool = False,
     progress: Any = None,
 ) -> RestoreReport:
     """Restores a backup: a path, bytes, or a binary file.
@@ -56,6 +58,9 @@ def restore_backup(
     `models` alone, the rows of those and the files their columns name; with `only_files` alone, no
     rows. `path_map` maps directories of the backup to those of this machine, and
     `restore_roots` adds to ``DBS_RESTORE_ROOTS``. A `dry_run` does all of it and takes it back.
+
+    With `salvage` what is lost is left out and listed in the report's `skipped`: files, and rows,
+    and then also rows that refer to lost ones.
     """
     archive = container.open_archive(source)
     payload = archive.unlock(passphrase)
@@ -72,11 +77,15 @@ def restore_backup(
         only_models=_labels(models),
         only_files=list(only_files) if only_files is not None else None,
         skip_unknown=skip_unknown,
+        salvage=salvage,
         placer=Placer(report, registry, mapping, [os.fspath(r) for r in restore_roots], dry_run),
         report=report,
         progress=progress or (lambda *args: None),
     )
-    job.run(payload_events(payload, partial=models is not None or only_files is not None))
+    if salvage and payload.seekable:
+        job.run(salvaging.events(payload, report.skipped))
+    else:
+        job.run(payload_events(payload, partial=models is not None or only_files is not None))
     report.container = payload.report()
     return report
 
@@ -140,6 +149,7 @@ class _Restore:
         only_models: set[str] | None,
         only_files: list[str] | None,
         skip_unknown: bool,
+        salvage: bool,
         placer: Placer,
         report: RestoreReport,
         progress: Any,
@@ -154,6 +164,7 @@ class _Restore:
         self.only_models = only_models
         self.only_files = only_files
         self.skip_unknown = skip_unknown
+        self.salvage = salvage
         self.placer = placer
         self.report = report
         self.progress = progress
@@ -182,6 +193,8 @@ class _Restore:
                 self._consume(events)
                 if self.flush:
                     self._settle_outsiders()
+                if self.salvage:
+                    self._settle_insiders()
             self._check_constraints()
             self.placer.check_links()
             self._count()
@@ -335,6 +348,9 @@ class _Restore:
             for label, count in (event.counts or self.meta.counts or {}).items():
                 loader = self.loaders.get(label)
                 if loader is not None and loader.rows != count:
+                    if self.salvage:
+                        self.report.skipped.append(f"{count - loader.rows} rows of {label}: lost")
+                        continue
                     raise RestoreError(
                         f"The backup says it has {count} rows of {label}, and has {loader.rows}."
                     )
@@ -362,6 +378,40 @@ class _Restore:
                 if remote.model._meta.concrete_model not in inside:
                     continue
                 self._settle(model, field, remote)
+
+    def _settle_insiders(self) -> None:
+        """After a salvage: rows that refer to lost ones go as well, until all fit together."""
+        inside = [loader.model for loader in self.loaders.values() if loader is not None]
+        again = True
+        while again:
+            again = False
+            for model in inside:
+                for field in model._meta.local_concrete_fields:
+                    if field.remote_field is None or not hasattr(field, "target_field"):
+                        continue
+                    target = models.QuerySet(
+                        model=field.remote_field.model._meta.concrete_model, using=self.using
+                    )
+                    rows = models.QuerySet(model=model, using=self.using).filter(
+                        Q(**{f"{field.name}__isnull": False}),
+                        ~Exists(
+                            target.filter(**{field.target_field.attname: OuterRef(field.attname)})
+                        ),
+                    )
+                    count = rows.count()
+                    if not count:
+                        continue
+                    again = True
+                    what = f"{count} rows of {model._meta.label} refer by {field.name} to lost rows"
+                    if field.null:
+                        rows.update(**{field.name: None})
+                        self.report.skipped.append(f"{what}: emptied")
+                    else:
+                        keys = list(rows.values_list("pk", flat=True))
+                        for start in range(0, len(keys), 500):
+                            part = models.QuerySet(model=model, using=self.using)
+                            part.filter(pk__in=keys[start : start + 500])._raw_delete(self.using)
+                        self.report.skipped.append(f"{what}: left out")
 
     def _settle(self, model: Any, field: Any, remote: Any) -> None:
         try:

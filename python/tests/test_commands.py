@@ -105,7 +105,7 @@ def test_exit_codes_and_repair(tmp_path):
     code, out, err = run("dbs_validate", str(path))
     assert code == 3, (out, err)
     code, out, err = run("dbs_restore", str(path))
-    assert code == 3 and "dbs restore --salvage" in err
+    assert code == 3 and "dbs_restore --salvage" in err
     path.write_bytes(b"something else")
     assert run("dbs_validate", str(path))[0] == 6
     assert run("dbs_validate", str(tmp_path / "none"))[0] == 7

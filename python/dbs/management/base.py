@@ -57,8 +57,8 @@ class DbsCommand(BaseCommand):
             ) from None
         except Damaged as error:
             raise CommandError(
-                f"{error}. Try another copy of the backup, or save what is left with "
-                "`dbs restore --salvage`.",
+                f"{error}. Try another copy of the backup, or restore what is left of it with "
+                "`manage.py dbs_restore --salvage`.",
                 returncode=UNRECOVERABLE,
             ) from None
         except (NotDbs, Unsupported) as error:

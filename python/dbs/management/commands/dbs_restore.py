@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from dbs import passphrases
-from dbs.management.base import USAGE, DbsCommand
+from dbs.management.base import UNRECOVERABLE, USAGE, DbsCommand
 from dbs.restore import restore_backup
 
 
@@ -63,6 +63,12 @@ class Command(DbsCommand):
             dest="interactive",
             help="Do not ask before --flush.",
         )
+        parser.add_argument(
+            "--salvage",
+            action="store_true",
+            help="Restore what is left of a backup that is damaged beyond repair, and list what "
+            "is lost. Exit code 3 if anything is.",
+        )
         parser.add_argument("--json", action="store_true", help="Report as JSON.")
         passphrases.add_arguments(parser)
 
@@ -90,9 +96,11 @@ class Command(DbsCommand):
             skip_unknown=options["skip_unknown"],
             path_map=mapping,
             restore_roots=options["restore_root"],
+            salvage=options["salvage"],
         )
         if options["json"]:
             self.stdout.write(json.dumps(report.as_dict(), indent=1))
+            self._end(options, report)
             return
         self.note(options, report.notes)
         for item in dict.fromkeys(report.skipped):
@@ -108,6 +116,12 @@ class Command(DbsCommand):
             self.stderr.write(
                 "The backup is damaged. Write a healthy copy of it with `manage.py dbs_repair`."
             )
+
+        self._end(options, report)
+
+    def _end(self, options: dict[str, Any], report: Any) -> None:
+        if options["salvage"] and report.skipped:
+            raise SystemExit(UNRECOVERABLE)
 
     def _confirm(self, database: str) -> None:
         if not sys.stdin.isatty():

@@ -29,8 +29,8 @@ class Command(DbsCommand):
             self.stdout.write(f"{options['input']}: {report.summary()}")
         if not report.ok:
             if not options["json"]:
-                self.stderr.write("Use another copy of this backup; what is left of this one can be "
-                                  "saved with `dbs restore --salvage`.")
+                self.stderr.write("Use another copy of this backup; what is left of this one "
+                                  "comes back with `manage.py dbs_restore --salvage`.")
             raise SystemExit(UNRECOVERABLE)
         if not report.clean:
             if not options["json"]:
