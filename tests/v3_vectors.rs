@@ -23,21 +23,7 @@ fn root() -> PathBuf {
 }
 
 /// Vectors that the library does not pass yet. Each is a bug; who mends one takes it out here.
-const PENDING: &[&str] = &[
-    "refuse/invalid-slot-lanes",
-    "refuse/invalid-slot-memory",
-    "refuse/invalid-slot-passes",
-    "refuse/not-dbs-magic-and-noise",
-    "refuse/unsupported-index-beyond",
-    "refuse/unsupported-index-order",
-    "refuse/unsupported-index-overflow",
-    "refuse/unsupported-manifest-blocks",
-    "refuse/unsupported-manifest-data-blocks",
-    "refuse/unsupported-manifest-index-of-stream",
-    "refuse/unsupported-manifest-length-highest",
-    "refuse/unsupported-slot-types",
-    "refuse/unsupported-version",
-];
+const PENDING: &[&str] = &[];
 
 /// The word that vectors have for an error.
 fn class(error: &Error) -> String {

@@ -9,7 +9,7 @@ use dbs::Status;
 
 use crate::forge::{CODED, Forge, Geo, LIGHT, STANDARD, painted};
 use crate::oracle::{Promise, Truth};
-use crate::{Random, open, passphrase, repair};
+use crate::{Random, open, repair, unlock, unlock_for_salvage};
 
 /// A container, by few numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -348,7 +348,7 @@ pub fn check(truth: &Truth, damaged: &[u8], in_place: bool, plan: &dyn std::fmt:
     };
 
     // G1: exact bytes, or an error.
-    let unlocked = archive.unlock(&passphrase());
+    let unlocked = unlock(&archive);
     match &unlocked {
         Ok(payload) => {
             assert_eq!(payload.len(), truth.payload.len() as u64, "G1: {plan:?}");
@@ -406,7 +406,7 @@ pub fn check(truth: &Truth, damaged: &[u8], in_place: bool, plan: &dyn std::fmt:
 
 /// What is salvaged is exact, and what is missing is named.
 fn salvage(truth: &Truth, archive: &dbs::Archive, plan: &dyn std::fmt::Debug) {
-    let Ok(payload) = archive.unlock_for_salvage(&passphrase()) else {
+    let Ok(payload) = unlock_for_salvage(archive) else {
         return;
     };
     let mut bytes = Vec::new();

@@ -19,7 +19,8 @@ pub mod table;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use dbs::{Archive, OpenOptions, Passphrase, Source};
+use dbs::v3::payload::Payload;
+use dbs::{Archive, OpenOptions, Passphrase, Source, Unlocked};
 
 use forge::PASSPHRASE;
 
@@ -42,13 +43,24 @@ pub fn open(source: impl Source + 'static) -> dbs::Result<Archive> {
 /// The repaired file, or the error.
 pub fn repair(archive: &Archive) -> dbs::Result<Vec<u8>> {
     let mut out = Cursor::new(Vec::new());
-    archive.repair(&mut out)?;
+    archive.repair(None, &mut out)?;
     Ok(out.into_inner())
+}
+
+/// The payload, or the error.
+pub fn unlock(archive: &Archive) -> dbs::Result<Payload> {
+    archive.unlock(&passphrase()).and_then(Unlocked::into_v3)
+}
+
+/// What is left of the payload, or the error.
+pub fn unlock_for_salvage(archive: &Archive) -> dbs::Result<Payload> {
+    let unlocked = archive.unlock_for_salvage(&passphrase());
+    unlocked.and_then(Unlocked::into_v3)
 }
 
 /// The whole payload, or the error.
 pub fn restore(archive: &Archive) -> dbs::Result<Vec<u8>> {
-    let payload = archive.unlock(&passphrase())?;
+    let payload = unlock(archive)?;
     payload.read_range(0..payload.len())
 }
 

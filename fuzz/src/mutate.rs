@@ -5,7 +5,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use dbs::Status;
 
 use crate::forge::{Forge, Geo, Slot, TINY, TINY_CODED, TINY_LIGHT, painted, plain};
-use crate::{class, open, passphrase, repair, restore};
+use crate::{class, open, passphrase, repair, restore, unlock};
 
 #[derive(Debug, Clone, Arbitrary)]
 enum Change {
@@ -131,7 +131,7 @@ pub fn run(data: &[u8]) {
             assert!(expected.starts_with(bytes), "G1: {plan:?}");
         }
     }
-    if let Ok(payload) = archive.unlock(&passphrase()) {
+    if let Ok(payload) = unlock(&archive) {
         let _ = payload.entries(|_| Ok(()));
         let _ = payload.salvage_to(&mut Vec::new());
     }

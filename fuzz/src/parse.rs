@@ -13,7 +13,7 @@ use dbs::v3::table::TableBlock;
 
 use crate::forge::{ARCHIVE, blake2b};
 use crate::memory::peak;
-use crate::{open, passphrase};
+use crate::{open, unlock};
 
 /// A source that counts the bytes that are read from it.
 struct Counted(Vec<u8>, Arc<AtomicU64>);
@@ -156,7 +156,7 @@ fn container(bytes: &[u8]) {
     );
     if let Ok(archive) = archive {
         let _ = archive.validate(None);
-        let _ = archive.unlock(&passphrase());
+        let _ = unlock(&archive);
     }
 }
 

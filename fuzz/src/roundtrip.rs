@@ -8,7 +8,7 @@ use dbs::v3::writer::Randomness;
 use dbs::{Compression, Entry, EntryKind, KdfParams, Profile, Status, Writer, WriterOptions};
 
 use crate::forge::{CODED, Forge, Geo, LIGHT, STANDARD, Slot, blake2b, painted};
-use crate::{Random, open, passphrase, repair};
+use crate::{Random, open, passphrase, repair, unlock};
 
 #[derive(Debug, Clone, Arbitrary)]
 struct Plan {
@@ -75,7 +75,7 @@ pub fn run(data: &[u8]) {
         .expect("what was written is valid");
     assert_eq!(report.status(), Status::Clean, "{plan:?}");
     assert!(repair(&archive).expect("repair") == written, "G7: {plan:?}");
-    let unlocked = archive.unlock(&passphrase()).expect("unlock");
+    let unlocked = unlock(&archive).expect("unlock");
     assert_eq!(unlocked.len(), len as u64);
     assert!(
         unlocked.read_range(0..len as u64).expect("restore") == payload,

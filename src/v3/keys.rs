@@ -119,8 +119,12 @@ impl Keys {
                 return Ok((keys, index));
             }
         }
+        let unknown = |slot| KeySlot::from_bytes(slot).is_none();
         match too_costly {
             Some(limit) => Err(limit),
+            None if page.key_slots.iter().all(unknown) => Err(Error::Unsupported(
+                "all key slots are of types that a newer dbs must read".into(),
+            )),
             None => Err(Error::WrongPassphrase {
                 slots: page.key_slots.len(),
             }),

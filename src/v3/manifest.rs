@@ -145,7 +145,7 @@ impl Manifest {
             return Err(malformed("manifest", "bytes behind its end"));
         }
         let missing = || malformed("manifest", "a key is missing");
-        Ok(Manifest {
+        let manifest = Manifest {
             media_type: media_type.ok_or_else(missing)?,
             producer: producer.ok_or_else(missing)?,
             created: created.ok_or_else(missing)?,
@@ -157,7 +157,18 @@ impl Manifest {
             table_root: table_root.ok_or_else(missing)?,
             entries: numbers[3].ok_or_else(missing)?,
             inline_index,
-        })
+        };
+        let indexed = manifest.index_blocks > 0 || !manifest.inline_index.is_empty();
+        if indexed && manifest.media_type != MEDIA_TAR {
+            return Err(malformed(
+                "manifest",
+                "an index of what is no archive of files",
+            ));
+        }
+        if manifest.index_blocks > 0 && !manifest.inline_index.is_empty() {
+            return Err(malformed("manifest", "an index in two places"));
+        }
+        Ok(manifest)
     }
 }
 

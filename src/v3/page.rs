@@ -6,7 +6,8 @@ use nom::{IResult, Parser};
 
 use super::geometry::{CopyB, Geometry};
 use super::layout::{
-    KEY_SLOT_LEN, KEY_SLOT_PASSPHRASE, PAGE_FIXED_LEN, PAGE_HASH_LEN, PERSON_PAGE, SUITE,
+    KEY_SLOT_LEN, KEY_SLOT_PASSPHRASE, KEY_SLOTS_MAX, PAGE_FIXED_LEN, PAGE_HASH_LEN, PERSON_PAGE,
+    SUITE,
 };
 use super::sector::ArchiveId;
 use crate::hash::blake2b_256;
@@ -173,6 +174,18 @@ impl Page {
                 "cipher suite {suite}; this dbs knows {SUITE}"
             )));
         }
+        // With an impossible number of key slots nothing says where the reserved bytes begin.
+        let slots = usize::from(fixed.slots);
+        let used = slots * KEY_SLOT_LEN;
+        let unused = match slots {
+            1..=KEY_SLOTS_MAX if used <= rest.len() => &rest[used..],
+            _ => &[],
+        };
+        if fixed.reserved.iter().chain(unused).any(|b| *b != 0) {
+            return Err(Error::Unsupported(
+                "the header page uses bytes that version 3.0 reserves".into(),
+            ));
+        }
         let copy_b = match fixed.copy_b {
             0 => CopyB::None,
             1 => CopyB::Mirrored,
@@ -193,19 +206,18 @@ impl Page {
         if copy_b == CopyB::None && fixed.lag != 0 {
             return Err(illegal("a lag without a copy B"));
         }
-        let slots = usize::from(fixed.slots);
         if slots == 0 || slots > geometry.key_slots() {
             return Err(illegal("impossible number of key slots"));
         }
-        let (used, unused) = rest.split_at(slots * KEY_SLOT_LEN);
-        let key_slots = used
+        let key_slots: Vec<[u8; KEY_SLOT_LEN]> = rest[..used]
             .chunks_exact(KEY_SLOT_LEN)
             .filter_map(|s| s.try_into().ok())
             .collect();
-        if fixed.reserved.iter().chain(unused).any(|b| *b != 0) {
-            return Err(Error::Unsupported(
-                "the header page uses bytes that version 3.0 reserves".into(),
-            ));
+        let impossible = |slot: &[u8; KEY_SLOT_LEN]| {
+            slot[0] == KEY_SLOT_PASSPHRASE && KeySlot::from_bytes(slot).is_none()
+        };
+        if key_slots.iter().any(impossible) {
+            return Err(illegal("a key slot with impossible costs of Argon2id"));
         }
         Ok(Page {
             minor: fixed.minor,

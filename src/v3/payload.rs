@@ -58,10 +58,17 @@ impl Payload {
         };
         let manifest = Manifest::from_bytes(&opened.raw)?;
         let capacity = structure.page.geometry.capacity() as u64;
-        if manifest.data_blocks != census.data
-            || manifest.index_blocks != census.index
-            || manifest.payload_len.div_ceil(capacity) != census.data
+        let sum = manifest
+            .data_blocks
+            .checked_add(manifest.index_blocks.into());
+        if manifest.payload_len.div_ceil(capacity) != manifest.data_blocks
+            || sum != Some(census.manifest())
         {
+            return Err(Error::Unsupported(
+                "the manifest is authentic, but its numbers of blocks contradict each other".into(),
+            ));
+        }
+        if manifest.data_blocks != census.data || manifest.index_blocks != census.index {
             return Err(Error::Authentication(
                 "the block table and the manifest disagree about the number of blocks".into(),
             ));
@@ -162,6 +169,18 @@ impl Payload {
     /// # Errors
     /// Those of `each`, and [`Error::Authentication`], [`Error::Unsupported`], [`Error::Io`].
     pub fn entries(&self, mut each: impl FnMut(Entry) -> Result<()>) -> Result<Vec<FailedBlock>> {
+        let mut next = Some(0);
+        let mut each = |entry: Entry| {
+            let end = entry.offset.checked_add(entry.length);
+            let placed = next.is_some_and(|next| entry.offset >= next);
+            if !placed || (self.manifest.is_some() && end.is_none_or(|end| end > self.len)) {
+                return Err(Error::Unsupported(
+                    "the index is authentic, but names places that are not in the payload".into(),
+                ));
+            }
+            next = entry.offset.checked_add(1);
+            each(entry)
+        };
         let mut lost = Vec::new();
         let mut count = 0;
         if let Some(manifest) = self.manifest() {

@@ -134,16 +134,104 @@ pub(super) fn vote(source: &dyn Source) -> Result<Found> {
     if let Some(error) = unsupported {
         return Err(error);
     }
-    match (majority(&ballots)?, ballots.len()) {
-        (Some(found), _) => Ok(found),
-        (None, 0) => Err(Error::NotDbs(
-            "it has no sector of a container of version 3".into(),
-        )),
-        (None, n) => Err(Error::Damaged(Damage {
-            what: format!("the header page: none of {n} sectors that look like one proves itself"),
-            blocks: Vec::new(),
-        })),
+    match majority(&ballots)? {
+        Some(found) => Ok(found),
+        None => Err(reason(source, ballots.len())?),
     }
+}
+
+/// Sectors whose tags are tried before it is said that there is none.
+const TRIED_MAX: usize = 256;
+/// Bits of magic and version that may be wrong where every sector is.
+const ROTTEN_BITS: u32 = 4;
+
+/// Why there is no header page: another version, a container without one, or no container.
+fn reason(source: &dyn Source, ballots: usize) -> Result<Error> {
+    let mut other_version = None;
+    let mut sectors = false;
+    let mut offsets = Vec::new();
+    magics(source, |offset| {
+        offsets.push(offset);
+        offsets.len() < TRIED_MAX
+    })?;
+    for &offset in &offsets {
+        for shift in SECTOR_SHIFTS {
+            let mut sector = vec![0; 1 << shift];
+            if read_past_errors(source, &mut sector, offset)? == sector.len() && is_intact(&sector)
+            {
+                match sector[4] {
+                    VERSION => sectors = true,
+                    version => other_version = Some(version),
+                }
+            }
+        }
+    }
+    Ok(match other_version {
+        Some(version) if !sectors => Error::Unsupported(format!(
+            "a container of version {version}, which a newer dbs must read"
+        )),
+        _ if sectors || offsets.len() > 1 || is_rotten(source)? => Error::Damaged(Damage {
+            what: format!(
+                "the header page: none of {ballots} sectors that look like one proves itself"
+            ),
+            blocks: Vec::new(),
+        }),
+        _ => Error::NotDbs("it has no sector of a container of version 3".into()),
+    })
+}
+
+/// Calls `each` with the offset of every magic, until it returns false.
+fn magics(source: &dyn Source, mut each: impl FnMut(u64) -> bool) -> Result<()> {
+    let finder = memchr::memmem::Finder::new(&MAGIC);
+    let mut window = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let read = read_past_errors(source, &mut window, at)?;
+        for found in finder.find_iter(&window[..read]) {
+            if !each(at + found as u64) {
+                return Ok(());
+            }
+        }
+        if read < window.len() {
+            return Ok(());
+        }
+        // A magic may begin in the last bytes of this window.
+        at += (read - MAGIC.len() + 1) as u64;
+    }
+}
+
+/// Whether on the grid of some sector size half of the places, two at least, are nearly magic.
+fn is_rotten(source: &dyn Source) -> Result<bool> {
+    let len = source.size()?;
+    let grid = 1usize << SECTOR_SHIFTS.start();
+    let mut near = [0u64; 17];
+    let mut window = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let read = read_past_errors(source, &mut window, at)?;
+        for (offset, bytes) in (at..).step_by(grid).zip(window[..read].chunks(grid)) {
+            let wrong = MAGIC
+                .iter()
+                .chain(&[VERSION])
+                .zip(bytes)
+                .map(|(a, b)| (a ^ b).count_ones());
+            if bytes.len() >= FRAME_LEN && wrong.sum::<u32>() <= ROTTEN_BITS {
+                for shift in
+                    SECTOR_SHIFTS.filter(|shift| offset.trailing_zeros() >= (*shift).into())
+                {
+                    near[usize::from(shift)] += 1;
+                }
+            }
+        }
+        if read < window.len() {
+            break;
+        }
+        at += read as u64;
+    }
+    Ok(SECTOR_SHIFTS.into_iter().any(|shift| {
+        let near = near[usize::from(shift)];
+        near >= 2 && 2 * near >= len >> shift
+    }))
 }
 
 /// Offsets of what looks like the sector of a header page: at any place with magic and version

@@ -11,7 +11,7 @@ use super::block::{Loom, Sectors};
 use super::geometry::{Copy, CopyB, Geometry, Profile};
 use super::keys::Keys;
 use super::layout::{FRAME_LEN, TAG_LEN};
-use super::manifest::{Entry, MEDIA_STREAM, Manifest};
+use super::manifest::{Entry, MEDIA_STREAM, MEDIA_TAR, Manifest};
 use super::order::Order;
 use super::page::{KdfParams, Page};
 use super::sealed::{Compression, Compressor, Place};
@@ -231,8 +231,13 @@ impl<W: Write> Writer<W> {
     /// Adds an entry to the index of an archive of files.
     ///
     /// # Errors
-    /// [`Error::Misuse`] where the entry is too large for a block.
+    /// [`Error::Misuse`] where the entry is too large for a block, or the payload is no tar stream.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
+        if self.options.media_type != MEDIA_TAR {
+            return Err(Error::Misuse(
+                "only an archive of files (media type application/x-tar) has an index".into(),
+            ));
+        }
         // Until the geometry is decided, an index block must fit the smallest sectors.
         let capacity = match &self.body {
             Some(body) => body.loom.geometry.capacity(),
