@@ -38,6 +38,10 @@ pub struct Piece {
     pub positions: (u16, u16),
     /// Number of sectors seen.
     pub hits: u32,
+    /// By how much the frames that state this kind and number lead over those that do not.
+    lead: u32,
+    /// Parity sectors seen of copy A and of copy B.
+    parity: [u32; 2],
 }
 
 /// What a scan of one source found.
@@ -60,6 +64,34 @@ pub struct Vote {
     pub k: u8,
     /// Frames that say so.
     pub hits: u32,
+}
+
+impl Piece {
+    /// Counts one more sector. No single frame decides what the others say too: with one bit
+    /// flipped it may name the other copy, another kind or another number of data sectors.
+    fn add(&mut self, copy: Option<Copy>, position: u16, stated: (Kind, u8)) {
+        self.positions.0 = self.positions.0.min(position);
+        self.positions.1 = self.positions.1.max(position);
+        self.hits += 1;
+        match copy {
+            Some(Copy::A) => self.parity[0] += 1,
+            Some(Copy::B) => self.parity[1] += 1,
+            None => {}
+        }
+        self.copy = match self.parity {
+            [0, 0] => None,
+            [a, b] if a >= b => Some(Copy::A),
+            _ => Some(Copy::B),
+        };
+        if stated == (self.kind, self.k) {
+            self.lead += 1;
+        } else if self.lead == 0 {
+            (self.kind, self.k) = stated;
+            self.lead = 1;
+        } else {
+            self.lead -= 1;
+        }
+    }
 }
 
 /// Header pages that a survey remembers, which is plenty for a vote.
@@ -190,25 +222,26 @@ impl Survey {
         let base = offset as i64 - ((position as i64) << geometry.sector_shift());
         let position = position as u16;
         // A few frames with flipped bits may stand between two hits of one piece.
-        for piece in self.pieces.iter_mut().rev().take(4) {
-            let fits = copy.is_none() || piece.copy.is_none() || piece.copy == copy;
-            if piece.base == base && piece.block == frame.block && fits {
-                piece.copy = piece.copy.or(copy);
-                piece.positions.0 = piece.positions.0.min(position);
-                piece.positions.1 = piece.positions.1.max(position);
-                piece.hits += 1;
+        let recent = self.pieces.iter_mut().rev().take(4);
+        for piece in recent {
+            if piece.base == base && piece.block == frame.block {
+                piece.add(copy, position, (frame.kind, frame.k));
                 return;
             }
         }
-        self.pieces.push(Piece {
+        let mut piece = Piece {
             base,
             block: frame.block,
             kind: frame.kind,
             k: frame.k,
-            copy,
+            copy: None,
             positions: (position, position),
-            hits: 1,
-        });
+            hits: 0,
+            lead: 0,
+            parity: [0; 2],
+        };
+        piece.add(copy, position, (frame.kind, frame.k));
+        self.pieces.push(piece);
     }
 
     /// For every block, the kind and number of data sectors that most of its frames state, and how
@@ -401,6 +434,34 @@ mod tests {
             })
             .collect();
         Segments { list, reach }
+    }
+
+    #[test]
+    fn no_single_frame_decides_what_a_piece_is() {
+        let geometry = Geometry::of(super::super::geometry::Profile::Standard, 12).unwrap();
+        let mut survey = Survey::default();
+        for (position, slot) in geometry.slots(Copy::A, 223).enumerate() {
+            let mut frame = Frame {
+                kind: Kind::Data,
+                slot,
+                k: 223,
+                block: 5,
+                archive: [7; 16],
+            };
+            match slot {
+                // Sectors with one bit flipped: another number, another kind, the other copy.
+                0 => frame.k ^= 1,
+                1 => frame.kind = Kind::Manifest,
+                224 => frame.slot ^= 16,
+                _ => {}
+            }
+            survey.add(&geometry, position as u64 * 4096, frame);
+        }
+        let [piece] = survey.pieces[..] else {
+            panic!("one piece: {:?}", survey.pieces);
+        };
+        assert_eq!((piece.kind, piece.k), (Kind::Data, 223));
+        assert_eq!((piece.copy, piece.hits), (Some(Copy::A), 240));
     }
 
     #[test]
