@@ -50,12 +50,13 @@ pub(crate) struct Blocks<L> {
 
 impl<L: Layout> Blocks<L> {
     pub(crate) fn new(source: Arc<dyn Source>, layout: L, limits: Limits) -> Self {
+        let source_size = layout.size();
         Blocks {
             source,
             layout,
             limits,
             map: OnceLock::new(),
-            budget: Budget::default(),
+            budget: Budget::new(source_size),
         }
     }
 
@@ -73,7 +74,10 @@ impl<L: Layout> Blocks<L> {
         let len = self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing();
         stored.resize(len, 0);
         let got = self.source.read_full_at(stored, self.layout.offset(unit))?;
-        stored[got..].fill(0);
+        // Beyond the end of the file there is nothing to clear, however many units should be there.
+        if got > 0 {
+            stored[got..].fill(0);
+        }
         Ok(got == len)
     }
 

@@ -19,19 +19,19 @@ const CANDIDATES: usize = 1024;
 /// Most combinations of candidates tried for a block.
 const COMBINATIONS: usize = 1024;
 /// Rows of one block for which the expensive attempts are made.
-const DEEP_ROWS: usize = 8;
+const DEEP_ROWS: usize = 64;
 
 /// Work that one container may cost beyond the ordinary, in row decodings.
 #[derive(Debug)]
 pub(crate) struct Budget(AtomicI64);
 
-impl Default for Budget {
-    fn default() -> Self {
-        Budget(AtomicI64::new(1 << 21))
-    }
-}
-
 impl Budget {
+    /// For a file of this size: some seconds, and a little more than reading it takes.
+    pub(crate) fn new(size: u64) -> Self {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        Budget(AtomicI64::new((1 << 20) + size / 32))
+    }
+
     fn take(&self, decodings: usize) -> bool {
         let cost = i64::try_from(decodings).unwrap_or(i64::MAX);
         self.0.fetch_sub(cost, Ordering::Relaxed) >= cost
@@ -381,11 +381,14 @@ fn expensive(shop: &mut Workshop<'_>, words: &[Word<'_>]) -> Vec<Candidate> {
     for (i, a) in words.iter().enumerate() {
         for b in &words[..i] {
             mixtures(shop, a, b, &mut candidates);
+            if !candidates.is_empty() {
+                continue;
+            }
             splits(shop, a.bytes, b.bytes, &mut candidates);
         }
     }
     for (i, word) in words.iter().enumerate() {
-        if words[..i].iter().any(|w| w.bytes == word.bytes) {
+        if !candidates.is_empty() || words[..i].iter().any(|w| w.bytes == word.bytes) {
             continue;
         }
         bursts(shop, word, &mut candidates);
@@ -399,16 +402,16 @@ fn expensive(shop: &mut Workshop<'_>, words: &[Word<'_>]) -> Vec<Candidate> {
 
 /// Bytes taken from either copy at random: with luck, half of the errors are gone.
 fn mixtures(shop: &mut Workshop<'_>, a: &Word<'_>, b: &Word<'_>, candidates: &mut Vec<Candidate>) {
-    const TRIES: usize = 400;
+    const TRIES: usize = 4096;
     let (base, differing) = merge(a.bytes, &a.missing, b.bytes, &b.missing);
-    if differing.len() <= shop.code.nsym()
-        || differing.len() > 2 * shop.code.nsym()
-        || !shop.budget.take(TRIES)
-    {
+    if differing.len() <= shop.code.nsym() || differing.len() > 2 * shop.code.nsym() {
         return;
     }
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     for _ in 0..TRIES {
+        if !shop.budget.take(1) {
+            return;
+        }
         let mut bytes = base.clone();
         for &p in &differing {
             // Xorshift: any sequence serves, as long as it is the same every time.
@@ -544,7 +547,8 @@ fn choose(
     prove: &mut dyn FnMut(&[u8]) -> bool,
 ) -> bool {
     if total == 0 {
-        if *left == 0 || !budget.take(16) {
+        // Hashing a block of 4 KiB costs about as much as decoding a row.
+        if *left == 0 || !budget.take(1 + block.len() / 4096) {
             *left = 0;
             return false;
         }

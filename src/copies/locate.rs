@@ -171,11 +171,12 @@ impl<L: Layout> Locator<'_, L> {
     /// Whether the unit stands as it was written at this shift; its bytes are left in the buffer.
     fn intact(&mut self, unit: u64, shift: i64) -> Result<bool> {
         let len = self.stored_len(unit);
-        self.buf.resize(len, 0);
-        let Some(offset) = self.layout.offset(unit).checked_add_signed(shift) else {
-            self.buf.fill(0);
+        let offset = self.layout.offset(unit).checked_add_signed(shift);
+        let Some(offset) = offset.filter(|&o| o < self.size) else {
+            self.buf.clear();
             return Ok(false);
         };
+        self.buf.resize(len, 0);
         let got = self.source.read_full_at(&mut self.buf, offset)?;
         if got < len {
             self.buf[got..].fill(0);
@@ -188,6 +189,9 @@ impl<L: Layout> Locator<'_, L> {
     /// some of its rows are intact.
     fn aligned(&self, unit: u64) -> bool {
         let len = self.layout.encoded_len(self.layout.block_of(unit));
+        if self.buf.len() < len {
+            return false;
+        }
         let intact = super::rows::rows(len)
             .filter(|row| {
                 let row = &self.buf[row.clone()];

@@ -25,7 +25,7 @@ fn healed(code: &Code, right: &[u8], copies: &[Vec<u8>]) -> bool {
         })
         .collect();
     let mut prove = |block: &[u8]| block == right;
-    match heal(code, &sources, &Budget::default(), &mut prove) {
+    match heal(code, &sources, &Budget::new(0), &mut prove) {
         Outcome::Proven(block) => block == right,
         _ => false,
     }

@@ -73,6 +73,7 @@ impl Payload {
             source,
             states,
             authenticator: self.message.authenticator(),
+            stored: Vec::new(),
             block: 0,
             failed: false,
         };
@@ -137,10 +138,10 @@ impl Payload {
         let mut authenticator = self.message.authenticator();
         let mut states = Vec::with_capacity(usize::try_from(manifest.blocks()).unwrap_or(0));
         let mut tag = Vec::with_capacity(32);
-        let mut data = Vec::new();
+        let (mut stored, mut data) = (Vec::new(), Vec::new());
         let mut failed: Vec<FailedBlock> = Vec::new();
         for block in 0..manifest.blocks() {
-            match source.read(&self.inner, block, &mut data) {
+            match source.read(&self.inner, block, &mut stored, &mut data) {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
                 Err(Error::Damaged(damage)) => {
@@ -192,14 +193,19 @@ enum Blocks {
 
 impl Blocks {
     /// The ciphertext in a block; `false` if it is not all there.
-    fn read(self, inner: &Inner, block: u64, data: &mut Vec<u8>) -> Result<bool> {
+    fn read(
+        self,
+        inner: &Inner,
+        block: u64,
+        stored: &mut Vec<u8>,
+        data: &mut Vec<u8>,
+    ) -> Result<bool> {
         match self {
             Blocks::AsTheyStand => {
                 let unit = inner.blocks.layout.unit(0, block);
-                let mut stored = Vec::new();
-                let whole = inner.blocks.read(unit, &mut stored)?;
+                let whole = inner.blocks.read(unit, stored)?;
                 data.clear();
-                extract(&stored, inner.manifest().nsym, data);
+                extract(stored, inner.manifest().nsym, data);
                 Ok(whole)
             }
             Blocks::Healed => {
@@ -218,6 +224,7 @@ struct Body {
     /// What the first reading came to after each block.
     states: Vec<[u8; 16]>,
     authenticator: Authenticator,
+    stored: Vec<u8>,
     block: usize,
     failed: bool,
 }
@@ -234,7 +241,10 @@ impl Chunks for Body {
         };
         let block = self.block as u64;
         self.failed = true;
-        if !self.source.read(&self.inner, block, chunk)? {
+        if !self
+            .source
+            .read(&self.inner, block, &mut self.stored, chunk)?
+        {
             return Err(changed());
         }
         let body = body_part(&self.inner, block).min(chunk.len());

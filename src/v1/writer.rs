@@ -303,6 +303,9 @@ impl<W: Read + Write + Seek> Writer<W> {
     fn blocks(&mut self, last: bool) -> Result<()> {
         let block = usize::try_from(self.manifest.block_size).unwrap_or(usize::MAX);
         let batch = block.saturating_mul(BATCH);
+        if self.pending.len() < batch && !last {
+            return Ok(());
+        }
         let pending = std::mem::take(&mut self.pending);
         let mut rest = &pending[..];
         while rest.len() >= batch || (last && !rest.is_empty()) {

@@ -40,6 +40,14 @@ pub(crate) fn find(source: &dyn Source) -> Result<Option<Metadata>> {
         Some(trailer) => (trailer.blocks, true),
         None => count(source, size, &header)?,
     };
+    // Whatever a trailer says, time and memory follow the length of the file.
+    let room = size / header.geometry.slot() as u64 + 1;
+    if blocks > 64 * room + 1024 {
+        return Err(Error::Damaged(Damage {
+            what: format!("the file has room for {room} slots, and should have {blocks} blocks"),
+            blocks: Vec::new(),
+        }));
+    }
     Ok(Some(Metadata {
         header,
         trailer,
