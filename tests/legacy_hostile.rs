@@ -104,7 +104,8 @@ fn check(file: Vec<u8>, payload: &[u8], original: &[u8], what: &str) -> bool {
         assert!(read == payload, "{what}: too few bytes");
         assert!(salvaged == payload, "{what}: salvage");
         assert_ne!(status.ok(), Some(Status::Unrecoverable), "{what}");
-        assert!(fixed.is_ok() && repaired == original, "{what}: repair");
+        assert!(fixed.is_ok(), "{what}: repair: {fixed:?}");
+        assert!(repaired == original, "{what}: repair gives another file");
     }
     whole
 }

@@ -200,7 +200,12 @@ impl Inner {
             }
             layout.data(encoded, &mut data);
             match (cipher, layout.described(block, &data)) {
-                (Some(cipher), Some(descriptor)) => cipher.open(&descriptor, &mut data),
+                // AES-GCM says nothing about parity and fill.
+                (Some(cipher), Some(descriptor)) => {
+                    layout.filled(&descriptor, &data)
+                        && layout.code().valid(encoded)
+                        && cipher.open(&descriptor, &mut data)
+                }
                 _ => false,
             }
         };

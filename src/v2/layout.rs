@@ -61,6 +61,13 @@ impl Layout {
         right.then_some(found)
     }
 
+    /// Whether there are only zeros behind the ciphertext.
+    pub(crate) fn filled(&self, descriptor: &Descriptor, data: &[u8]) -> bool {
+        let end = DESCRIPTOR + usize::try_from(descriptor.len).unwrap_or(usize::MAX);
+        data.get(end..)
+            .is_some_and(|fill| fill.iter().all(|&b| b == 0))
+    }
+
     /// Whether an encoded block agrees with one of the tags that are stored for it, a few bits of
     /// which may be wrong.
     pub(crate) fn tagged(&self, block: u64, encoded: &[u8], tags: &[Vec<u8>]) -> bool {
