@@ -13,7 +13,7 @@ pub(crate) fn found(archive: &Archive) -> Result<Report> {
 
 /// A payload from its start to its end.
 pub(crate) enum Stream {
-    V1(v1::Reader),
+    V1(Box<v1::Reader>),
     V2(v2::Reader),
     V3(v3::payload::Reader),
 }
@@ -21,7 +21,7 @@ pub(crate) enum Stream {
 impl Stream {
     pub(crate) fn of(payload: &Unlocked) -> Result<Self> {
         Ok(match payload {
-            Unlocked::V1(payload) => Stream::V1(payload.reader()?),
+            Unlocked::V1(payload) => Stream::V1(Box::new(payload.reader()?)),
             Unlocked::V2(payload) => Stream::V2(payload.reader()?),
             Unlocked::V3(payload) => Stream::V3(payload.reader()),
         })
@@ -42,10 +42,10 @@ impl Stream {
 
     /// The library's own error where there is one, else what the stream said.
     fn error(&mut self, error: io::Error) -> Error {
-        if let Stream::V3(reader) = self {
-            if let Some(error) = reader.take_error() {
-                return error;
-            }
+        if let Stream::V3(reader) = self
+            && let Some(error) = reader.take_error()
+        {
+            return error;
         }
         match error.downcast::<Error>() {
             Ok(error) => error,
