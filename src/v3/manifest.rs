@@ -347,7 +347,7 @@ mod tests {
         bytes[at] = 8;
         assert!(matches!(
             Manifest::from_bytes(&bytes),
-            Err(Error::Authentication(_))
+            Err(Error::Unsupported(_))
         ));
     }
 }

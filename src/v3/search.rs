@@ -115,6 +115,10 @@ pub(super) fn vote(source: &dyn Source) -> Result<Found> {
             continue;
         }
         match page_of(&ballot) {
+            // An intact sector of another version is none of ours.
+            Ok(Some(found)) if ballot[4] != VERSION && is_whole(source, offset, &found)? => {
+                continue;
+            }
             Ok(Some(found)) => {
                 let newer = |f: &Found| {
                     f.archive == found.archive && f.page.generation < found.page.generation
@@ -232,6 +236,13 @@ fn is_rotten(source: &dyn Source) -> Result<bool> {
         let near = near[usize::from(shift)];
         near >= 2 && 2 * near >= len >> shift
     }))
+}
+
+/// Whether the sector that a page was found in is intact.
+fn is_whole(source: &dyn Source, offset: u64, found: &Found) -> Result<bool> {
+    let mut sector = vec![0; found.page.geometry.sector_size()];
+    let read = read_past_errors(source, &mut sector, offset)?;
+    Ok(read == sector.len() && is_intact(&sector))
 }
 
 /// Offsets of what looks like the sector of a header page: at any place with magic and version
