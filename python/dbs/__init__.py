@@ -17,6 +17,7 @@ _PLACES = {
     "Writer": "standalone",
     "validate": "standalone",
     "repair": "standalone",
+    "KDFParams": "container",
     # Django.
     "BackupRegistry": "registry",
     "FieldType": "registry",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .checking import list_backup as list_backup
     from .checking import repair_backup as repair_backup
     from .checking import validate_backup as validate_backup
+    from .container import KDFParams as KDFParams
     from .exceptions import AuthenticationFailed as AuthenticationFailed
     from .exceptions import BackupError as BackupError
     from .exceptions import ConfigurationError as ConfigurationError

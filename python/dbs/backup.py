@@ -92,7 +92,7 @@ def write_backup(
     seekable where `verify` is on.
 
     `models` limits the backup to some models (classes or ``app.Model``); `profile` is
-    ``standard``, ``coded`` or ``light``; `kdf` is Argon2id's (passes, KiB, lanes).
+    ``standard``, ``coded`` or ``light``; `kdf` is a `KDFParams`, Argon2id's costs.
     """
     if not passphrase:
         raise BackupError("The passphrase is empty.")

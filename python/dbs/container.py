@@ -8,12 +8,23 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _native
 
 #: Media type of a Django backup.
 TAR = "application/x-tar"
+
+
+class KDFParams(NamedTuple):
+    """What deriving a key from the passphrase costs (Argon2id). More costs an attacker more."""
+
+    #: Passes.
+    time_cost: int = 3
+    #: KiB of memory.
+    memory_cost: int = 65536
+    #: Lanes.
+    parallelism: int = 4
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,14 @@ def test_round_trip(profile, size, tmp_path):
         assert dbs.open(source).unlock(b"secret").reader().read() == data
 
 
+def test_costs_of_the_passphrase():
+    buffer = io.BytesIO()
+    with dbs.Writer(buffer, "x", kdf=dbs.KDFParams(time_cost=2, memory_cost=128, parallelism=2)):
+        pass
+    assert dbs.open(buffer).unlock("x").reader().read() == b""
+    assert dbs.KDFParams() == (3, 65536, 4)
+
+
 def test_a_pipe_is_written_without_reading_back():
     class Pipe(io.RawIOBase):
         def __init__(self):
