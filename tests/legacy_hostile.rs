@@ -1,5 +1,7 @@
 //! Damage of every kind, and crafted files: the right bytes or an error, no panic, no hang.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::io::{Cursor, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
