@@ -147,7 +147,8 @@ impl Par2 {
         let mut data = vec![0; size as usize];
         Random::new(&[seed, 9]).fill(&mut data);
         fs::write(folder.join(DATA), data).map_err(|e| e.to_string())?;
-        let percent = format!("-r{}", (redundancy * 100.0).round());
+        // As a number of blocks, since not every par2 takes more than 100 per cent.
+        let recovery = format!("-c{}", (redundancy * 2000.0).round());
         let made = call(
             Command::new(program)
                 .args([

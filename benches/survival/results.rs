@@ -295,6 +295,7 @@ fn path(folder: &str) -> std::path::PathBuf {
 
 /// Adds rows to those that are kept.
 pub fn append(folder: &str, rows: &[Row]) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|e| format!("{folder}: {e}"))?;
     let path = path(folder);
     let new = !path.exists();
     let file = fs::File::options().append(true).create(true).open(&path);
