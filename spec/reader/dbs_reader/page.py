@@ -36,7 +36,7 @@ class Geometry:
     def legal(self, lag: int) -> bool:
         if self.K < 1 or self.copy_b not in (NONE, MIRRORED, CODED):
             return False
-        if 1 + self.K + self.M_A + self.M_B > 256:
+        if 1 + self.K + self.M_A + self.M_B > 256 or self.M_A + self.M_B < 1:
             return False
         if self.copy_b == NONE and (self.M_B or lag):
             return False
