@@ -157,7 +157,7 @@ impl Par2 {
                     "-q",
                     "-b2000",
                     "-n1",
-                    &percent,
+                    &recovery,
                     "data.par2",
                     DATA,
                 ])
