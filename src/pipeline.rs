@@ -19,6 +19,25 @@ pub(crate) struct Pipeline<J, R> {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// Buffers that go round: who is done with one gives it back, and the next block is spared fresh memory
+/// from the system, page by page.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Pool {
+    /// A buffer with whatever was left in it, or an empty one.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for who takes the next one.
+    pub(crate) fn give(&self, buffer: Vec<u8>) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(buffer);
+    }
+}
+
 /// As many threads as the machine has cores for this process.
 pub(crate) fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::geometry::{Copy, Geometry};
 use super::layout::{FRAME_LEN, TAG_LEN};
 use super::page::Page;
-use super::sector::{ArchiveId, Frame, Kind, Sector, write_tags};
+use super::sector::{ArchiveId, Frame, Kind, Sector, write_tags, write_tags_of};
 use super::table::Entry;
 use crate::rs::Code;
 use crate::{Error, Result};
@@ -77,35 +77,78 @@ impl Loom {
                 (1..=geometry.data()).contains(k) && data.len().is_multiple_of(payload_size)
             })
             .ok_or_else(|| Error::Misuse("not a whole number of data sectors".into()))?;
-        let parity_slots: Vec<u8> = copies
-            .iter()
-            .flat_map(|copy| geometry.parity_slots(*copy, k))
-            .collect();
-        let count = 1 + usize::from(k) + parity_slots.len();
-        buffer.resize(count * size, 0);
+        let slots = self.slots(k, copies);
+        buffer.resize(slots.len() * size, 0);
+        self.write_frames(&mut buffer, kind, block, k, &slots, |_| true);
+        let rows = data.chunks_exact(payload_size);
+        for (sector, row) in buffer.chunks_exact_mut(size).skip(1).zip(rows) {
+            sector[FRAME_LEN..size - TAG_LEN].copy_from_slice(row);
+        }
+        self.write_parity(&mut buffer, k, &slots)?;
+        write_tags(&mut buffer, size);
+        Ok(self.sectors(buffer, k, copies))
+    }
 
-        let slots = (0..=k).chain(parity_slots.iter().copied());
-        for (sector, slot) in buffer.chunks_exact_mut(size).zip(slots) {
-            let frame = Frame {
-                kind,
-                slot,
-                k,
-                block,
-                archive: self.archive,
-            };
-            sector[..FRAME_LEN].copy_from_slice(&frame.to_bytes());
+    /// Makes the sectors of copy B of a block from the data sectors of copy A.
+    ///
+    /// `buffer` has room for a header page, then the data sectors. They are taken over as they are, with
+    /// their tags; parity and header page are made.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where `buffer` is not a number of sectors that a block can have.
+    pub fn weave_copy_b(&self, kind: Kind, block: u64, mut buffer: Vec<u8>) -> Result<Sectors> {
+        let size = self.geometry.sector_size();
+        let k = u8::try_from((buffer.len() / size).saturating_sub(1))
+            .ok()
+            .filter(|k| (1..=self.geometry.data()).contains(k))
+            .ok_or_else(|| Error::Misuse("not a number of data sectors".into()))?;
+        let made = |i: usize| i == 0 || i > usize::from(k);
+        let slots = self.slots(k, &[Copy::B]);
+        buffer.resize(slots.len() * size, 0);
+        self.write_frames(&mut buffer, kind, block, k, &slots, made);
+        self.write_parity(&mut buffer, k, &slots)?;
+        write_tags_of(&mut buffer, size, made);
+        Ok(self.sectors(buffer, k, &[Copy::B]))
+    }
+
+    /// Slot 0, the slots of the data, and the parity slots of the copies.
+    fn slots(&self, k: u8, copies: &[Copy]) -> Vec<u8> {
+        let parity = copies
+            .iter()
+            .flat_map(|copy| self.geometry.parity_slots(*copy, k));
+        (0..=k).chain(parity).collect()
+    }
+
+    /// Writes the frames that `made` chooses, and the header page.
+    fn write_frames(
+        &self,
+        buffer: &mut [u8],
+        kind: Kind,
+        block: u64,
+        k: u8,
+        slots: &[u8],
+        made: impl Fn(usize) -> bool,
+    ) {
+        let size = self.geometry.sector_size();
+        for (i, (sector, &slot)) in buffer.chunks_exact_mut(size).zip(slots).enumerate() {
+            if made(i) {
+                let frame = Frame {
+                    kind,
+                    slot,
+                    k,
+                    block,
+                    archive: self.archive,
+                };
+                sector[..FRAME_LEN].copy_from_slice(&frame.to_bytes());
+            }
         }
+        buffer[FRAME_LEN..size - TAG_LEN].copy_from_slice(&self.page);
+    }
+
+    /// Writes the payloads of the parity sectors, which stand behind the data sectors.
+    fn write_parity(&self, buffer: &mut [u8], k: u8, slots: &[u8]) -> Result<()> {
+        let size = self.geometry.sector_size();
         let (head, parity) = buffer.split_at_mut((1 + usize::from(k)) * size);
-        let payload = |s: &mut [u8]| -> std::ops::Range<usize> { FRAME_LEN..s.len() - TAG_LEN };
-        let mut sectors = head.chunks_exact_mut(size);
-        if let Some(first) = sectors.next() {
-            let range = payload(first);
-            first[range].copy_from_slice(&self.page);
-        }
-        for (sector, bytes) in sectors.zip(data.chunks_exact(payload_size)) {
-            let range = payload(sector);
-            sector[range].copy_from_slice(bytes);
-        }
         let inputs: Vec<&[u8]> = head
             .chunks_exact(size)
             .skip(1)
@@ -113,28 +156,26 @@ impl Loom {
             .collect();
         let mut outputs: Vec<&mut [u8]> = parity
             .chunks_exact_mut(size)
-            .map(|s| {
-                let range = payload(s);
-                &mut s[range]
-            })
+            .map(|s| &mut s[FRAME_LEN..size - TAG_LEN])
             .collect();
         self.code
-            .encode(&inputs, &parity_slots, &mut outputs)
-            .map_err(|e| Error::Misuse(format!("parity: {e:?}")))?;
-        write_tags(&mut buffer, size);
+            .encode(&inputs, &slots[1 + usize::from(k)..], &mut outputs)
+            .map_err(|e| Error::Misuse(format!("parity: {e:?}")))
+    }
 
+    fn sectors(&self, bytes: Vec<u8>, k: u8, copies: &[Copy]) -> Sectors {
         let parity_a = if copies.contains(&Copy::A) {
-            geometry.parity_of(Copy::A, k).into()
+            self.geometry.parity_of(Copy::A, k).into()
         } else {
             0
         };
-        Ok(Sectors {
-            bytes: buffer,
-            sector_size: size,
+        Sectors {
+            bytes,
+            sector_size: self.geometry.sector_size(),
             k,
             parity_a,
-            mirrored: geometry.holds_data(Copy::B),
-        })
+            mirrored: self.geometry.holds_data(Copy::B),
+        }
     }
 
     /// The sector that closes the file of an archive of `blocks` blocks.
@@ -161,6 +202,12 @@ impl Sectors {
     #[must_use]
     pub fn k(&self) -> u8 {
         self.k
+    }
+
+    /// The data sectors.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.bytes[self.sector_size..(1 + usize::from(self.k)) * self.sector_size]
     }
 
     /// The sectors of one copy, as two runs of bytes that follow each other in the file.

@@ -169,12 +169,11 @@ impl Container {
                         payload.check_raw_len(block, len)?;
                     }
                     let entry = this.entry(block, &found)?;
-                    Ok(Some((
-                        found.data.is_some(),
-                        found.rung,
-                        found.findings,
-                        entry,
-                    )))
+                    let whole = found.data.is_some();
+                    if let Some(data) = found.data {
+                        this.structure.healer.buffers.give(data);
+                    }
+                    Ok(Some((whole, found.rung, found.findings, entry)))
                 })
             },
             |block, found| {

@@ -11,6 +11,7 @@ use super::scan::{Piece, Segments, Survey, read_past_errors};
 use super::sealed::{Opener, Place};
 use super::sector::{Frame, Kind, Sector, intact, write_tags};
 use super::table::Entry;
+use crate::pipeline::Pool;
 use crate::rs::{Row, Trust};
 use crate::source::Source;
 use crate::{Error, Result};
@@ -132,6 +133,8 @@ pub struct Healer {
     pub loom: Loom,
     /// Where to look.
     pub replicas: Vec<Replica>,
+    /// Memory that blocks pass on to later blocks.
+    pub(super) buffers: Pool,
 }
 
 /// The sectors that were read for one block.
@@ -141,6 +144,14 @@ struct Hand {
     certain: [Option<usize>; CODE_LEN],
     /// Sectors whose tag fails and whose frame is near the expected one: slot and index.
     believed: Vec<(u8, usize)>,
+    /// Where the bytes come from, and go back to.
+    buffers: Pool,
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl Healer {
@@ -311,10 +322,16 @@ impl Healer {
                     block: target.block,
                     kind: target.kind,
                 };
-                let mut copy = data.to_vec();
-                return match opener.open(keys, &self.loom.geometry, place, &mut copy) {
-                    Ok(raw) => {
-                        raw_len = Some(raw.len() as u64);
+                let mut copy = self.buffers.take();
+                copy.clear();
+                copy.extend_from_slice(data);
+                let opened = opener
+                    .open(keys, &self.loom.geometry, place, &mut copy)
+                    .map(|raw| raw.len() as u64);
+                self.buffers.give(copy);
+                return match opened {
+                    Ok(len) => {
+                        raw_len = Some(len);
                         Ok(true)
                     }
                     Err(error @ Error::Authentication(_)) => {
@@ -436,10 +453,12 @@ impl Healer {
         let size = geometry.sector_size();
         let total: usize = regions.iter().map(|region| region.count).sum();
         let mut hand = Hand {
-            bytes: vec![0; total * size],
+            bytes: self.buffers.take(),
             certain: [None; CODE_LEN],
             believed: Vec::new(),
+            buffers: self.buffers.clone(),
         };
+        hand.bytes.resize(total * size, 0);
         let mut findings = Findings::default();
         // Which sectors a canonical first replica has where they belong, copy by copy.
         let mut present: Vec<Vec<bool>> = geometry
@@ -454,6 +473,8 @@ impl Healer {
             let bytes = &mut bytes[..region.count * size];
             let source = &*self.replicas[region.replica].source;
             let read = read_past_errors(source, bytes, region.offset)?;
+            // The buffer still holds the sectors of an earlier block.
+            bytes[read..].fill(0);
             let slots: Vec<u8> = geometry.slots(region.copy, target.k).collect();
             let slots = &slots[region.position..region.position + region.count];
             // A sector that equals an intact one is intact, and is not hashed.
@@ -558,7 +579,9 @@ impl Healer {
         if have.len() < k {
             return Ok(None);
         }
-        let mut data = vec![0; k * size];
+        // Every row is overwritten.
+        let mut data = self.buffers.take();
+        data.resize(k * size, 0);
         let mut missing = Vec::new();
         let mut out = Vec::new();
         for (slot, row) in (1..=target.k).zip(data.chunks_exact_mut(size)) {

@@ -14,6 +14,7 @@ use super::search::{Found, find_page, newest_page, vote};
 use super::sector::{ArchiveId, Kind, is_intact};
 use super::table::{Census, Entry, TableBlock};
 use crate::error::Damage;
+use crate::pipeline::Pool;
 use crate::source::Source;
 use crate::{Error, Limits, Result};
 
@@ -88,6 +89,7 @@ impl Structure {
         }
         check_memory(&geometry, frame.block, limits)?;
         let healer = Healer {
+            buffers: Pool::default(),
             loom: Loom::new(found.archive, &found.page)?,
             replicas: vec![Replica::canonical(Arc::clone(source))],
         };
@@ -170,6 +172,7 @@ impl Structure {
             .iter()
             .map(|source| Replica::canonical(Arc::clone(source)));
         let mut healer = Healer {
+            buffers: Pool::default(),
             loom,
             replicas: replicas.collect(),
         };

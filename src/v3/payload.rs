@@ -11,6 +11,7 @@ use super::manifest::{Entry, MEDIA_TAR, Manifest};
 use super::sealed::{Opener, Place};
 use super::table;
 use crate::error::{Damage, FailedBlock};
+use crate::pipeline::Pool;
 use crate::report::Report;
 use crate::version::Version;
 use crate::{Error, Result};
@@ -34,6 +35,8 @@ struct Opened {
 /// What a worker reads blocks with.
 struct Worker {
     payload: Payload,
+    /// Memory for the raw bytes; who is done with them gives it back.
+    buffers: Pool,
     opener: Opener,
     scratch: Scratch,
 }
@@ -48,7 +51,7 @@ impl Payload {
         };
         let structure = payload.container.structure();
         let census = structure.census;
-        let mut worker = Worker::new(payload.clone())?;
+        let mut worker = Worker::new(payload.clone(), Pool::default())?;
         let Some(opened) = worker.open(census.manifest())? else {
             let failed = payload.container.failed(census.manifest());
             return Err(Error::Damaged(Damage {
@@ -190,7 +193,7 @@ impl Payload {
             }
         }
         let census = self.container.structure().census;
-        let mut worker = Worker::new(self.clone())?;
+        let mut worker = Worker::new(self.clone(), Pool::default())?;
         for block in census.data..census.manifest() {
             match worker.open(block)? {
                 Some(opened) => {
@@ -261,10 +264,11 @@ impl Payload {
         }
         let capacity = self.capacity();
         let blocks = range.start / capacity..range.end.div_ceil(capacity);
+        let buffers = Pool::default();
         self.container.blocks_in_order(
             blocks,
             || {
-                let mut worker = Worker::new(self.clone())?;
+                let mut worker = Worker::new(self.clone(), buffers.clone())?;
                 Ok(move |block: u64| worker.open(block))
             },
             |block, opened| {
@@ -300,6 +304,7 @@ impl Payload {
                 let from = range.start.max(first) - first;
                 let to = (range.end.min(own.end) - first).min(raw.len() as u64);
                 out.write_all(&raw[from as usize..to as usize])?;
+                buffers.give(raw);
                 Ok(())
             },
         )?;
@@ -332,9 +337,10 @@ impl Payload {
 }
 
 impl Worker {
-    fn new(payload: Payload) -> Result<Self> {
+    fn new(payload: Payload, buffers: Pool) -> Result<Self> {
         Ok(Worker {
             payload,
+            buffers,
             opener: Opener::new()?,
             scratch: Scratch::default(),
         })
@@ -344,13 +350,15 @@ impl Worker {
     fn open(&mut self, block: u64) -> Result<Option<Opened>> {
         let Worker {
             payload,
+            buffers,
             opener,
             scratch,
         } = self;
         let structure = payload.container.structure();
         let target = structure.target(block);
         let keys = &*payload.keys;
-        let mut raw = Vec::new();
+        let mut raw = buffers.take();
+        raw.clear();
         let at_once = structure.healer.open_at_once(
             &structure.order,
             target,
@@ -374,6 +382,7 @@ impl Worker {
             };
             let bytes = opener.open(keys, &structure.page.geometry, place, &mut data)?;
             raw.extend_from_slice(bytes);
+            structure.healer.buffers.give(data);
             (rung, bad) = (found.rung, found.findings.bad);
         }
         payload.check_raw_len(block, raw.len() as u64)?;

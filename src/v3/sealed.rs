@@ -57,6 +57,11 @@ impl Place {
     }
 }
 
+/// Blocks of at least this many bytes are probed before they are compressed.
+const PROBED_LEN: usize = 1 << 18;
+/// Pieces that a probe takes from all over a block, and their length in bytes.
+const PROBE: (usize, usize) = (16, 1 << 12);
+
 /// Compresses blocks; keeps zstd's memory from block to block.
 pub struct Compressor {
     zstd: Option<zstd::bulk::Compressor<'static>>,
@@ -76,45 +81,70 @@ impl Compressor {
         })
     }
 
-    /// The codec and the bytes to store: compressed where that saves a sector.
-    fn stored<'a>(&'a mut self, geometry: &Geometry, raw: &'a [u8]) -> (u8, &'a [u8]) {
+    /// Whether a block looks like one that cannot be compressed, by pieces of it: what is compressed or
+    /// encrypted already would cost as much time as its encryption, to no avail.
+    ///
+    /// Repetitions within a block that have no other pattern are not seen, and are stored as they are.
+    fn is_noise(&mut self, raw: &[u8]) -> bool {
+        let Some(zstd) = self.zstd.as_mut().filter(|_| raw.len() >= PROBED_LEN) else {
+            return false;
+        };
+        let (count, len) = PROBE;
+        let pieces = raw.chunks(raw.len() / count).take(count);
+        let probe: Vec<&[u8]> = pieces.filter_map(|piece| piece.get(..len)).collect();
+        let probe = probe.concat();
+        // Less than one byte in 128 saved is too little: zstd gives up then.
+        self.buffer.resize(probe.len() - probe.len() / 128, 0);
+        zstd.compress_to_buffer(&probe, &mut self.buffer[..])
+            .is_err()
+    }
+
+    /// Compresses `raw` into the buffer, behind the room for the header; false where that saves no sector.
+    fn compress(&mut self, geometry: &Geometry, raw: &[u8]) -> bool {
+        if self.is_noise(raw) {
+            return false;
+        }
         if let Some(zstd) = &mut self.zstd {
             let sectors = geometry.sealed_sectors(raw.len());
             // Where there is less room than would save a sector, zstd gives up, and rightly so.
             let room = (sectors.saturating_sub(1) * geometry.payload_size())
                 .saturating_sub(SEALED_HEADER_LEN + GCM_TAG_LEN);
-            self.buffer.resize(room, 0);
-            if let Ok(len) = zstd.compress_to_buffer(raw, &mut self.buffer[..]) {
-                return (1, &self.buffer[..len]);
+            self.buffer.resize(SEALED_HEADER_LEN + room, 0);
+            let to = &mut self.buffer[SEALED_HEADER_LEN..];
+            if let Ok(len) = zstd.compress_to_buffer(raw, to) {
+                self.buffer.truncate(SEALED_HEADER_LEN + len);
+                return true;
             }
         }
-        (0, raw)
+        false
     }
 
-    /// Seals raw bytes into `sealed`, whose length is a whole number of payloads afterwards.
+    /// Seals the raw bytes that stand in `plain` behind [`SEALED_HEADER_LEN`] bytes of room. The result
+    /// is a whole number of payloads; it lives in `plain` or here.
     ///
     /// # Errors
     /// [`Error::Misuse`] where `raw` does not fit a block.
-    pub fn seal(
-        &mut self,
+    pub fn seal<'a>(
+        &'a mut self,
         keys: &Keys,
         geometry: &Geometry,
         place: Place,
-        raw: &[u8],
-        sealed: &mut Vec<u8>,
-    ) -> Result<()> {
-        if raw.len() > geometry.capacity() {
-            return Err(Error::Misuse("more bytes than a block holds".into()));
-        }
-        let (codec, stored) = self.stored(geometry, raw);
-        let k = geometry.sealed_sectors(stored.len());
-        sealed.clear();
-        sealed.extend_from_slice(&[codec, 0, 0, 0]);
+        plain: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
+        let raw = plain
+            .get(SEALED_HEADER_LEN..)
+            .filter(|raw| raw.len() <= geometry.capacity())
+            .ok_or_else(|| Error::Misuse("more bytes than a block holds".into()))?;
+        let (raw_len, crc) = (raw.len(), crc32fast::hash(raw));
+        let compressed = self.compress(geometry, raw);
+        let sealed = if compressed { &mut self.buffer } else { plain };
+        let stored_len = sealed.len() - SEALED_HEADER_LEN;
+        let k = geometry.sealed_sectors(stored_len);
+        sealed[..4].copy_from_slice(&[compressed.into(), 0, 0, 0]);
         // Both lengths are at most the capacity of a block, which is below 2^32.
-        sealed.extend_from_slice(&(stored.len() as u32).to_le_bytes());
-        sealed.extend_from_slice(&(raw.len() as u32).to_le_bytes());
-        sealed.extend_from_slice(&crc32fast::hash(raw).to_le_bytes());
-        sealed.extend_from_slice(stored);
+        sealed[4..8].copy_from_slice(&(stored_len as u32).to_le_bytes());
+        sealed[8..12].copy_from_slice(&(raw_len as u32).to_le_bytes());
+        sealed[12..SEALED_HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
         sealed.resize(k * geometry.payload_size() - GCM_TAG_LEN, 0);
         let tag = keys
             .cipher()
@@ -126,7 +156,7 @@ impl Compressor {
             )
             .map_err(|_| Error::Misuse("a block could not be encrypted".into()))?;
         sealed.extend_from_slice(&tag);
-        Ok(())
+        Ok(sealed)
     }
 }
 
@@ -271,11 +301,12 @@ mod tests {
         let mut opener = Opener::new().unwrap();
         for len in [0, 1, 431, 432, 433, 5000, geometry.capacity()] {
             for raw in [&vec![b'x'; len], &random[..len].to_vec()] {
-                let mut sealed = Vec::new();
+                let mut plain = [&[0; SEALED_HEADER_LEN], &raw[..]].concat();
                 let mut compressor = Compressor::new(Compression::default()).unwrap();
-                compressor
-                    .seal(&keys, &geometry, place, raw, &mut sealed)
-                    .unwrap();
+                let mut sealed = compressor
+                    .seal(&keys, &geometry, place, &mut plain)
+                    .unwrap()
+                    .to_vec();
                 assert_eq!(sealed.len() % geometry.payload_size(), 0);
                 let mut wrong = sealed.clone();
                 assert_eq!(

@@ -201,16 +201,24 @@ pub fn is_intact(sector: &[u8]) -> bool {
 
 /// Writes the tags into whole sectors whose frames and payloads are in place.
 pub fn write_tags(sectors: &mut [u8], sector_size: usize) {
-    let mut tags = vec![[0; TAG_LEN]; sectors.len() / sector_size];
+    write_tags_of(sectors, sector_size, |_| true);
+}
+
+/// As [`write_tags`], for the sectors that `wanted` chooses.
+pub fn write_tags_of(sectors: &mut [u8], sector_size: usize, wanted: impl Fn(usize) -> bool) {
+    let count = sectors.len() / sector_size;
+    let chosen: Vec<usize> = (0..count).filter(|&i| wanted(i)).collect();
+    let mut tags = vec![[0; TAG_LEN]; chosen.len()];
     blake2b_128_many(
         PERSON_SECTOR,
-        sectors
-            .chunks_exact(sector_size)
-            .map(|s| Sector::new(s).tagged()),
-        |i, tag| tags[i] = tag,
+        chosen
+            .iter()
+            .map(|i| Sector::new(&sectors[i * sector_size..(i + 1) * sector_size]).tagged()),
+        |j, tag| tags[j] = tag,
     );
-    for (sector, tag) in sectors.chunks_exact_mut(sector_size).zip(tags) {
-        sector[sector_size - TAG_LEN..].copy_from_slice(&tag);
+    for (i, tag) in chosen.into_iter().zip(tags) {
+        let end = (i + 1) * sector_size;
+        sectors[end - TAG_LEN..end].copy_from_slice(&tag);
     }
 }
 

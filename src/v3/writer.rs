@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 use super::block::{Loom, Sectors};
 use super::geometry::{Copy, CopyB, Geometry, Profile};
 use super::keys::Keys;
-use super::layout::{FRAME_LEN, TAG_LEN};
+use super::layout::{GCM_TAG_LEN, SEALED_HEADER_LEN};
 use super::manifest::{Entry, MEDIA_STREAM, MEDIA_TAR, Manifest};
 use super::order::Order;
 use super::page::{KdfParams, Page};
 use super::sealed::{Compression, Compressor, Place};
-use super::sector::{ArchiveId, Kind, intact};
+use super::sector::{ArchiveId, Kind};
 use super::table::{self, Census};
-use crate::pipeline::{Pipeline, default_threads};
+use crate::pipeline::{Pipeline, Pool, default_threads};
 use crate::secret::random;
 use crate::{Error, Passphrase, Result};
 
@@ -126,8 +126,9 @@ pub struct Writer<W> {
     archive: ArchiveId,
     keys: Keys,
     key_slot: super::page::KeySlot,
-    /// Payload bytes that make no full block yet.
+    /// Payload bytes that make no full block yet, behind the room that sealing needs.
     pending: Vec<u8>,
+    buffers: Buffers,
     payload_len: u64,
     index: Index,
     /// Known once the first block is full, or the payload is complete.
@@ -139,9 +140,11 @@ pub struct Writer<W> {
 struct Body {
     loom: Loom,
     lag: u32,
-    pipeline: Pipeline<Job, Result<Sectors>>,
+    pipeline: Pipeline<Job, Result<Woven>>,
     next_block: u64,
     entries: Vec<table::Entry>,
+    /// What copy A is checked with when it is read back, for every block.
+    checks: Vec<u32>,
     /// Blocks whose copy B is still to be written, with a lag.
     waiting: VecDeque<Sectors>,
 }
@@ -149,7 +152,38 @@ struct Body {
 struct Job {
     block: u64,
     kind: Kind,
-    raw: Vec<u8>,
+    /// Raw bytes behind the room that sealing needs.
+    plain: Vec<u8>,
+}
+
+struct Woven {
+    sectors: Sectors,
+    check: u32,
+}
+
+/// A block of copy A as it was read back, with room for a header page before it.
+struct Copied {
+    block: u64,
+    kind: Kind,
+    bytes: Vec<u8>,
+    check: u32,
+}
+
+/// Memory that blocks pass on to later blocks.
+#[derive(Clone, Default)]
+struct Buffers {
+    plain: Pool,
+    sectors: Pool,
+}
+
+impl Buffers {
+    /// An empty buffer with the room that sealing needs.
+    fn pending(&self) -> Vec<u8> {
+        let mut pending = self.plain.take();
+        pending.clear();
+        pending.resize(SEALED_HEADER_LEN, 0);
+        pending
+    }
 }
 
 impl<W: Write + Read + Seek> Writer<W> {
@@ -220,7 +254,8 @@ impl<W: Write> Writer<W> {
             archive,
             keys,
             key_slot,
-            pending: Vec::new(),
+            pending: vec![0; SEALED_HEADER_LEN],
+            buffers: Buffers::default(),
             payload_len: 0,
             index: Index::default(),
             body: None,
@@ -266,11 +301,10 @@ impl<W: Write> Writer<W> {
         }
         let shift = self.options.sector_shift.unwrap_or(9);
         let mut body = self.take_body(shift)?;
-        let mut rest = std::mem::take(&mut self.pending);
-        while !rest.is_empty() {
-            let tail = rest.split_off(rest.len().min(body.loom.geometry.capacity()));
-            self.push(&mut body, Kind::Data, rest)?;
-            rest = tail;
+        // A block that is full was written at once, so this is at most one.
+        let last = std::mem::take(&mut self.pending);
+        if last.len() > SEALED_HEADER_LEN {
+            self.push(&mut body, Kind::Data, last)?;
         }
         let data = body.next_block;
         let mut index = std::mem::take(&mut self.index);
@@ -283,7 +317,8 @@ impl<W: Write> Writer<W> {
             Vec::new()
         };
         for chunk in index.chunks() {
-            self.push(&mut body, Kind::Index, chunk?)?;
+            let plain = self.plain(&chunk?);
+            self.push(&mut body, Kind::Index, plain)?;
         }
         while self.pop(&mut body)? {}
         let census = u32::try_from(body.next_block - data)
@@ -302,7 +337,8 @@ impl<W: Write> Writer<W> {
             entries,
             inline_index: inline,
         };
-        self.push(&mut body, Kind::Manifest, manifest.to_bytes()?)?;
+        let plain = self.plain(&manifest.to_bytes()?);
+        self.push(&mut body, Kind::Manifest, plain)?;
         while self.pop(&mut body)? {}
 
         let geometry = body.loom.geometry;
@@ -315,13 +351,14 @@ impl<W: Write> Writer<W> {
                 .loom
                 .weave(Kind::Table, block, &payload, copies, Vec::new())?;
             ks.push(sectors.k());
+            body.checks.push(crc32fast::hash(sectors.data()));
             self.write_block(&mut body, sectors)?;
         }
         while let Some(sectors) = body.waiting.pop_front() {
             write_all(&mut self.out, sectors.copy(Copy::B))?;
         }
         if body.lag == 0 && geometry.copy_b() != CopyB::None {
-            self.write_copy_b(&body.loom, &census, ks)?;
+            self.write_copy_b(&body, &census, ks)?;
         }
         self.out.write_all(&body.loom.end_sector(census.blocks()))?;
         self.out.flush()?;
@@ -362,16 +399,25 @@ impl<W: Write> Writer<W> {
             let loom = loom.clone();
             let keys = Arc::clone(&keys);
             let mut compressor = Compressor::new(self.options.compression)?;
-            let mut sealed = Vec::new();
-            Ok(move |job: Job| {
+            let buffers = self.buffers.clone();
+            let checked = lag == 0 && geometry.copy_b() != CopyB::None;
+            Ok(move |mut job: Job| {
                 let place = Place {
                     archive: loom.archive,
                     block: job.block,
                     kind: job.kind,
                 };
-                compressor.seal(&keys, &geometry, place, &job.raw, &mut sealed)?;
+                let sealed = compressor.seal(&keys, &geometry, place, &mut job.plain)?;
                 let copies = copies_at_once(&geometry, lag);
-                loom.weave(job.kind, job.block, &sealed, copies, Vec::new())
+                let buffer = buffers.sectors.take();
+                let sectors = loom.weave(job.kind, job.block, sealed, copies, buffer)?;
+                buffers.plain.give(job.plain);
+                let check = if checked {
+                    crc32fast::hash(sectors.data())
+                } else {
+                    0
+                };
+                Ok(Woven { sectors, check })
             })
         })?;
         Ok(Body {
@@ -380,18 +426,26 @@ impl<W: Write> Writer<W> {
             pipeline,
             next_block: 0,
             entries: Vec::new(),
+            checks: Vec::new(),
             waiting: VecDeque::new(),
         })
     }
 
-    fn push(&mut self, body: &mut Body, kind: Kind, raw: Vec<u8>) -> Result<()> {
+    /// A copy of the raw bytes of a block, behind the room that sealing needs.
+    fn plain(&self, raw: &[u8]) -> Vec<u8> {
+        let mut plain = self.buffers.pending();
+        plain.extend_from_slice(raw);
+        plain
+    }
+
+    fn push(&mut self, body: &mut Body, kind: Kind, plain: Vec<u8>) -> Result<()> {
         while body.pipeline.is_full() {
             self.pop(body)?;
         }
         body.pipeline.push(Job {
             block: body.next_block,
             kind,
-            raw,
+            plain,
         })?;
         body.next_block += 1;
         Ok(())
@@ -399,11 +453,12 @@ impl<W: Write> Writer<W> {
 
     /// Writes the next finished block; false when none is under way.
     fn pop(&mut self, body: &mut Body) -> Result<bool> {
-        let Some(sectors) = body.pipeline.pop()? else {
+        let Some(woven) = body.pipeline.pop()? else {
             return Ok(false);
         };
-        let sectors = sectors?;
+        let Woven { sectors, check } = woven?;
         body.entries.push(sectors.entry());
+        body.checks.push(check);
         self.write_block(body, sectors)?;
         Ok(true)
     }
@@ -416,50 +471,55 @@ impl<W: Write> Writer<W> {
                 && let Some(first) = body.waiting.pop_front()
             {
                 write_all(&mut self.out, first.copy(Copy::B))?;
+                self.buffers.sectors.give(first.into_buffer());
             }
+        } else {
+            self.buffers.sectors.give(sectors.into_buffer());
         }
         Ok(())
     }
 
     /// Reads copy A back, checks it, and writes copy B behind it.
-    fn write_copy_b(&mut self, loom: &Loom, census: &Census, ks: Vec<u8>) -> Result<()> {
+    ///
+    /// The check is a CRC-32 of each block's data sectors, against disks and memory that fail. It need
+    /// not hold against an attacker: who can change copy A now can change both copies later.
+    fn write_copy_b(&mut self, body: &Body, census: &Census, ks: Vec<u8>) -> Result<()> {
         let Some(ReadBack { start, read, seek }) = self.read_back else {
             return Err(Error::Misuse("the output cannot be read back".into()));
         };
-        let geometry = loom.geometry;
-        let order = Order::new(geometry, 0, ks);
-        let size = geometry.sector_size();
+        let order = Order::new(body.loom.geometry, 0, ks);
+        let size = body.loom.geometry.sector_size();
         let threads = if self.options.threads == 0 {
             default_threads()
         } else {
             self.options.threads
         };
         let mut pipeline = Pipeline::new(threads, || {
-            let loom = loom.clone();
-            Ok(move |(kind, block, bytes): (Kind, u64, Vec<u8>)| {
-                if !intact(&bytes, size, |_| true)
-                    .into_iter()
-                    .all(|intact| intact)
-                {
+            let loom = body.loom.clone();
+            Ok(move |copied: Copied| {
+                let block = copied.block;
+                if crc32fast::hash(&copied.bytes[size..]) != copied.check {
                     return Err(Error::Io(io::Error::other(format!(
                         "block {block} reads back from the output other than it was written"
                     ))));
                 }
-                let mut data = Vec::with_capacity(bytes.len());
-                for sector in bytes.chunks_exact(size) {
-                    data.extend_from_slice(&sector[FRAME_LEN..size - TAG_LEN]);
-                }
-                loom.weave(kind, block, &data, &[Copy::B], bytes)
+                loom.weave_copy_b(copied.kind, block, copied.bytes)
             })
         })?;
         let blocks = order.blocks();
         let mut next = 0;
         for block in 0..blocks {
             while next < blocks && !pipeline.is_full() {
-                let mut bytes = vec![0; usize::from(order.k(next)) * size];
+                let mut bytes = self.buffers.sectors.take();
+                bytes.resize((1 + usize::from(order.k(next))) * size, 0);
                 let at = start + order.offset(Copy::A, next) + size as u64;
-                read(&mut self.out, at, &mut bytes)?;
-                pipeline.push((census.kind(next), next, bytes))?;
+                read(&mut self.out, at, &mut bytes[size..])?;
+                pipeline.push(Copied {
+                    block: next,
+                    kind: census.kind(next),
+                    bytes,
+                    check: body.checks[next as usize],
+                })?;
                 next += 1;
             }
             let sectors = pipeline.pop()?.unwrap_or_else(|| {
@@ -467,6 +527,7 @@ impl<W: Write> Writer<W> {
             })?;
             seek(&mut self.out, start + order.offset(Copy::B, block))?;
             write_all(&mut self.out, sectors.copy(Copy::B))?;
+            self.buffers.sectors.give(sectors.into_buffer());
         }
         Ok(())
     }
@@ -475,21 +536,25 @@ impl<W: Write> Writer<W> {
         self.payload_len += bytes.len() as u64;
         if self.body.is_none() {
             let small = Geometry::of(self.options.profile, 9).map_or(0, |g| g.capacity());
-            if self.options.sector_shift.is_none() && self.pending.len() + bytes.len() <= small {
+            if self.options.sector_shift.is_none()
+                && self.pending.len() + bytes.len() <= SEALED_HEADER_LEN + small
+            {
                 self.pending.extend_from_slice(bytes);
                 return Ok(());
             }
         }
         let mut body = self.take_body(DEFAULT_SECTOR_SHIFT)?;
-        let capacity = body.loom.geometry.capacity();
+        let full = SEALED_HEADER_LEN + body.loom.geometry.capacity();
         while !bytes.is_empty() {
-            let (head, tail) = bytes.split_at(bytes.len().min(capacity - self.pending.len()));
-            self.pending.reserve_exact(capacity - self.pending.len());
+            let room = full - self.pending.len();
+            let (head, tail) = bytes.split_at(bytes.len().min(room));
+            // What sealing adds behind the bytes must not move them.
+            self.pending.reserve_exact(room + GCM_TAG_LEN);
             self.pending.extend_from_slice(head);
             bytes = tail;
-            if self.pending.len() == capacity {
-                let raw = std::mem::take(&mut self.pending);
-                self.push(&mut body, Kind::Data, raw)?;
+            if self.pending.len() == full {
+                let plain = std::mem::replace(&mut self.pending, self.buffers.pending());
+                self.push(&mut body, Kind::Data, plain)?;
             }
         }
         self.body = Some(body);
