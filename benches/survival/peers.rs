@@ -49,9 +49,9 @@ fn plans() -> Vec<(Kind, f64, &'static str, Plan)> {
         let at = random.below(len);
         vec![Damage::Cut(at..at + 1)]
     };
-    plans.push((Kind::Cut, 1.0, "byte, anywhere", Box::new(cut)));
+    plans.push((Kind::Cut, 1.0, "anywhere", Box::new(cut)));
     let insert = |len: u64, random: &mut Random| vec![Damage::Insert(random.below(len + 1), 1)];
-    plans.push((Kind::Insert, 1.0, "byte, anywhere", Box::new(insert)));
+    plans.push((Kind::Insert, 1.0, "anywhere", Box::new(insert)));
     plans
 }
 

@@ -19,6 +19,7 @@ pub fn render(folder: &str) -> Result<(), String> {
 
 fn bytes(n: u64) -> String {
     match n {
+        1 => "1 byte".into(),
         n if n >= 1 << 30 && n % (1 << 30) == 0 => format!("{} GiB", n >> 30),
         n if n >= 1 << 20 && n % (1 << 20) == 0 => format!("{} MiB", n >> 20),
         n if n >= 1 << 10 && n % (1 << 10) == 0 => format!("{} KiB", n >> 10),
