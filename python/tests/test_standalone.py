@@ -101,7 +101,7 @@ def test_errors_are_told_apart(tmp_path):
     blob = make(os.urandom(3_000_000), level=0)
     with pytest.raises(dbs.WrongPassphrase):
         dbs.open(blob).unlock("wrong")
-    for junk in (b"", b"abc", os.urandom(5000)):
+    for junk in (b"", b"abc", b"not a backup " * 500):
         with pytest.raises(dbs.NotDbs):
             dbs.open(junk)
     with pytest.raises(FileNotFoundError) as caught:
