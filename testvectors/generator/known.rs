@@ -433,12 +433,12 @@ fn code(set: &mut Set) {
                 continue;
             }
             let mut received = word.clone();
-            for i in 0..7 {
+            for (i, symbol) in received.iter_mut().enumerate().take(7) {
                 if wrong >> i & 1 == 1 {
-                    received[i] ^= (i as u8 + 1) * 17 + (erased as u8);
+                    *symbol ^= (i as u8 + 1) * 17 + (erased as u8);
                 }
                 if erased >> i & 1 == 1 {
-                    received[i] = 0;
+                    *symbol = 0;
                 }
             }
             let lost = (0..7).filter(|i| erased >> i & 1 == 1).map(|i| i + 1);

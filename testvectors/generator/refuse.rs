@@ -725,7 +725,7 @@ fn sealed(set: &mut Set) {
         "unsupported-short-last",
         "The last block holds one byte less than the payload length says.",
         301,
-        &[good.clone()],
+        std::slice::from_ref(&good),
     );
     plaintexts(
         set,
@@ -885,13 +885,11 @@ fn manifests(set: &mut Set) {
     );
 }
 
+/// Makes the bytes of an index, and the number of entries that the manifest states.
+type Rewrite<'a> = dyn Fn(&[IndexEntry]) -> (Vec<u8>, u64) + 'a;
+
 /// An archive with an index that was changed.
-fn index(
-    set: &mut Set,
-    name: &str,
-    comment: &str,
-    bytes: &dyn Fn(&[IndexEntry]) -> (Vec<u8>, u64),
-) {
+fn index(set: &mut Set, name: &str, comment: &str, bytes: &Rewrite) {
     let (stream, entries) = tar(2);
     let geo = Geo { k: 8, ..SMALL };
     let mut forge = Forge::new(geo);
