@@ -209,7 +209,7 @@ pub fn split(geo: &Geo, n: u64) -> Option<(u64, u64)> {
     let e = geo.e() as u64;
     let t = n.div_ceil(e + 1);
     let x = n.checked_sub(t)?;
-    (x >= 1 && x.div_ceil(e) == t).then_some((x, t))
+    (x >= 1 && x.div_ceil(e) == t && t < 1 << 32).then_some((x, t))
 }
 
 /// Section 15: the copies of the blocks in the order of the file, (copy, block).

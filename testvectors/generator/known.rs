@@ -313,6 +313,9 @@ fn shapes(set: &mut Set) {
             2 * e + 3,
             2 * e + 4,
             1 << 40,
+            // T has four bytes.
+            0xffff_ffff * (e + 1),
+            0xffff_ffff * (e + 1) + 2,
         ] {
             let (x, t) = match split(&geo, n) {
                 Some((x, t)) => (x.to_string(), t.to_string()),

@@ -67,7 +67,7 @@ class Geometry:
         """(X, T) of an archive of N blocks, or None if N is not legal (section 14.4)."""
         T = -(-N // (self.E + 1))
         X = N - T
-        return (X, T) if X >= 1 and -(-X // self.E) == T else None
+        return (X, T) if X >= 1 and -(-X // self.E) == T and T < 1 << 32 else None
 
     def blocks(self, X: int) -> int:
         """N for X blocks that are not table blocks."""
