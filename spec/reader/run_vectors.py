@@ -1,6 +1,6 @@
 """Puts every file of testvectors/v3 to the second reader. Ends with 0 if all of them pass.
 
-    python run_vectors.py [-v] [NAME ...]        NAME is a part of a path, such as heal/rot
+    python run_vectors.py [-v] [NAME ...]        NAME is a part of a path, such as heal/rot or known
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import Pool
 from pathlib import Path
 
+import known
 from dbs_reader import healer, reader
 from dbs_reader.archive import Archive
 from dbs_reader.cli import examine, first_code
@@ -222,13 +223,19 @@ def main() -> int:
     if options.names:
         paths = [p for p in paths if any(name in str(p) for name in options.names)]
     failed = 0
+    if not options.names or any(name in "known/" for name in options.names):
+        problems = known.run()
+        print(*problems, sep="\n", end="\n" if problems else "")
+        print(f"{sum(known.COUNT.values())} known answers in {len(known.COUNT)} files, {len(problems)} wrong")
+        failed += bool(problems)
+    wrong = 0
     with Pool(min(2, os.cpu_count() or 1)) as pool:
         for name, seconds, failures in pool.imap(run, paths):
             if failures or options.verbose:
                 print(f"{'FAIL' if failures else 'ok  '} {name} ({seconds:.1f} s)", *failures, sep="\n     ")
-            failed += bool(failures)
-    print(f"{len(paths) - failed} of {len(paths)} vectors pass")
-    return 1 if failed else 0
+            wrong += bool(failures)
+    print(f"{len(paths) - wrong} of {len(paths)} vectors pass")
+    return 1 if failed or wrong else 0
 
 
 if __name__ == "__main__":

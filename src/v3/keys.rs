@@ -23,9 +23,8 @@ pub struct Keys {
 impl Keys {
     /// Derives all keys from the data key.
     pub(crate) fn new(data: Key) -> Self {
-        let derive = |person| Zeroizing::new(blake2b_256(person, Some(&data), &[]));
-        let block = derive(PERSON_BLOCK_KEY);
-        let page = derive(PERSON_PAGE_KEY);
+        let block = derive(&data, PERSON_BLOCK_KEY);
+        let page = derive(&data, PERSON_PAGE_KEY);
         let cipher = Aes256Gcm::new((&*block).into());
         Keys { data, page, cipher }
     }
@@ -166,7 +165,12 @@ fn check_costs(kdf: KdfParams, limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-fn derive_kek(passphrase: &Passphrase, kdf: KdfParams, salt: &[u8; 16]) -> Result<Key> {
+/// A key of its own for one use, from the data key.
+pub(super) fn derive(data: &Key, person: &[u8]) -> Key {
+    Zeroizing::new(blake2b_256(person, Some(data), &[]))
+}
+
+pub(super) fn derive_kek(passphrase: &Passphrase, kdf: KdfParams, salt: &[u8; 16]) -> Result<Key> {
     let misuse = |e: argon2::Error| Error::Misuse(format!("Argon2id: {e}"));
     let params = Params::new(
         kdf.memory_kib,
@@ -182,6 +186,6 @@ fn derive_kek(passphrase: &Passphrase, kdf: KdfParams, salt: &[u8; 16]) -> Resul
     Ok(key)
 }
 
-fn wrap_context(archive: &ArchiveId, slot: &KeySlot) -> Vec<u8> {
+pub(super) fn wrap_context(archive: &ArchiveId, slot: &KeySlot) -> Vec<u8> {
     [KEY_SLOT_CONTEXT, archive, &slot.bound()].concat()
 }

@@ -7,6 +7,8 @@ pub mod geometry;
 pub mod heal;
 pub mod info;
 pub mod keys;
+#[cfg(test)]
+mod known;
 pub mod layout;
 pub mod manifest;
 pub mod open;

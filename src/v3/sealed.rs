@@ -40,14 +40,14 @@ pub struct Place {
 }
 
 impl Place {
-    fn nonce(&self) -> [u8; 12] {
+    pub(super) fn nonce(&self) -> [u8; 12] {
         let mut nonce = [0; 12];
         nonce[..8].copy_from_slice(&self.block.to_le_bytes());
         nonce[8] = self.kind as u8;
         nonce
     }
 
-    fn associated_data(&self, k: u8) -> [u8; 26] {
+    pub(super) fn associated_data(&self, k: u8) -> [u8; 26] {
         let mut data = [0; 26];
         data[..16].copy_from_slice(&self.archive);
         data[16..24].copy_from_slice(&self.block.to_le_bytes());
