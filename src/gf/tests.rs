@@ -3,6 +3,30 @@
 use super::field::{NIBBLES, div, inv, mul, pow};
 use super::{Kernel, LinearMap};
 
+/// The kernel that the environment variable `DBS_KERNEL` names, by its level in small letters: so the
+/// unit tests of all layers run with each (`.ci/run`). Outside of them nothing reads it.
+pub(super) fn forced() -> Option<Kernel> {
+    let name = std::env::var("DBS_KERNEL").ok()?;
+    let mut kernels = Kernel::available().into_iter();
+    let named = kernels.find(|kernel| level(*kernel) == name);
+    Some(named.unwrap_or_else(|| panic!("no kernel {name} on this machine")))
+}
+
+fn level(kernel: Kernel) -> String {
+    format!("{:?}", kernel.level()).to_lowercase()
+}
+
+/// `.ci/run` reads the names from here.
+#[test]
+fn kernels_of_this_machine() {
+    let levels: Vec<String> = Kernel::available().into_iter().map(level).collect();
+    println!("kernels: {}", levels.join(" "));
+    assert_eq!(levels[0], "portable");
+    if std::env::var_os("DBS_KERNEL").is_none() {
+        assert_eq!(Some(&level(Kernel::best())), levels.last());
+    }
+}
+
 /// The product by the definition: shift, add, reduce.
 fn naive_mul(a: u8, b: u8) -> u8 {
     let mut product: u16 = 0;
