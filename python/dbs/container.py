@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -128,7 +129,9 @@ def atomic_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
     path = os.path.abspath(os.fspath(path))
     directory = os.path.dirname(path)
     if not overwrite and os.path.lexists(path):
-        raise FileExistsError(17, "File exists; choose another name or allow overwriting", path)
+        raise FileExistsError(errno.EEXIST, "File exists; choose another name or allow overwriting", path)
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(errno.ENOENT, "There is no such directory", directory)
     fd = None
     part = os.path.join(directory, f".{os.path.basename(path)}.{secrets.token_hex(4)}.part")
     named = False

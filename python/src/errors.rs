@@ -1,8 +1,11 @@
 //! The library's errors as Python exceptions, one to one.
 
+use std::io;
+use std::path::Path;
+
 use dbs::error::{Error, FailedBlock};
 use pyo3::create_exception;
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -63,8 +66,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 pub(crate) fn exception(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
-        // Keeps the kind (`FileNotFoundError`, ...), and an exception of a Python file as it was.
-        Error::Io(error) => error.into(),
+        Error::Io(error) => os_error(error, None),
         Error::NotDbs(_) => NotDbs::new_err(text),
         Error::Unsupported(_) => Unsupported::new_err(text),
         Error::Damaged(damage) => Python::attach(|py| {
@@ -81,6 +83,33 @@ pub(crate) fn exception(error: Error) -> PyErr {
         Error::Limit { .. } => LimitExceeded::new_err(text),
         Error::Misuse(_) => Misuse::new_err(text),
         _ => Error_::new_err(text),
+    }
+}
+
+/// The exception for an error that came through `Read` or `Write`.
+pub(crate) fn io_exception(error: io::Error) -> PyErr {
+    match error.downcast::<Error>() {
+        Ok(error) => exception(error),
+        Err(error) => os_error(error, None),
+    }
+}
+
+/// An error of the operating system as Python has it (`FileNotFoundError`, ...), with its number and
+/// its path; an exception of a Python file as it was.
+pub(crate) fn os_error(error: io::Error, path: Option<&Path>) -> PyErr {
+    let Some(number) = error.raw_os_error() else {
+        return error.into();
+    };
+    let text = error.to_string();
+    let text = text
+        .split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_string();
+    // `OSError` itself picks the subclass that belongs to the number.
+    match path {
+        Some(path) => PyOSError::new_err((number, text, path.as_os_str().to_os_string())),
+        None => PyOSError::new_err((number, text)),
     }
 }
 

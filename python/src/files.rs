@@ -12,6 +12,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::PyBytes;
 
+use crate::errors::os_error;
+
 /// Locks; a panic elsewhere would leave values behind that are whole as they are.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
@@ -69,19 +71,8 @@ pub(crate) fn source(value: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Source>> {
             }
             Ok(file)
         })
-        .map_err(|error| at(error, &path))?;
+        .map_err(|error| os_error(error, Some(&path)))?;
     Ok(Arc::new(file))
-}
-
-fn at(error: io::Error, path: &std::path::Path) -> PyErr {
-    let exception: PyErr = error.into();
-    Python::attach(|py| {
-        // Says which file, as `open` of Python does.
-        let _ = exception
-            .value(py)
-            .setattr("filename", path.display().to_string());
-    });
-    exception
 }
 
 /// The operating system's file behind a Python file, with the same position.

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
-use crate::errors::{Misuse, exception};
+use crate::errors::{Misuse, exception, io_exception};
 use crate::files::{Output, lock, passphrase};
 
 /// Writes one container to a binary file. What is written to it is the payload.
@@ -101,7 +101,8 @@ impl Writer {
         };
         py.detach(|| -> PyResult<usize> {
             let mut inner = lock(&self.inner);
-            inner.as_mut().ok_or_else(finished)?.write_all(&data)?;
+            let writer = inner.as_mut().ok_or_else(finished)?;
+            writer.write_all(&data).map_err(io_exception)?;
             Ok(data.len())
         })
     }
@@ -155,7 +156,7 @@ impl Writer {
         py.detach(|| {
             let inner = lock(&self.inner).take().ok_or_else(finished)?;
             let mut output = inner.finish().map_err(exception)?;
-            output.flush()?;
+            output.flush().map_err(io_exception)?;
             Ok(())
         })
     }

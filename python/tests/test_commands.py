@@ -108,7 +108,8 @@ def test_exit_codes_and_repair(tmp_path):
     assert code == 3 and "dbs_restore --salvage" in err
     path.write_bytes(b"something else")
     assert run("dbs_validate", str(path))[0] == 6
-    assert run("dbs_validate", str(tmp_path / "none"))[0] == 7
+    code, out, err = run("dbs_validate", str(tmp_path / "none"))
+    assert code == 7 and err == f"{tmp_path / 'none'}: No such file or directory."
     assert Tag.objects.count() == 20_000
 
 
@@ -119,7 +120,8 @@ def test_nothing_is_overwritten(tmp_path):
     assert code == 2 and "--force" in err and path.read_bytes() == b"precious"
     assert run("dbs_backup", str(path), "--force")[0] == 0
     assert run("dbs_validate", str(path))[0] == 0
-    assert run("dbs_backup", str(tmp_path / "no" / "folder.dbs"))[0] == 7
+    code, out, err = run("dbs_backup", str(tmp_path / "no" / "folder.dbs"))
+    assert code == 7 and err == f"{tmp_path / 'no'}: There is no such directory."
     assert run("dbs_backup")[0] == 2
     assert run("dbs_backup", str(tmp_path / "x.dbs"), "--keep", "3")[0] == 2
     assert run("dbs_backup", str(tmp_path / "x.dbs"), "--output-dir", "x")[0] == 2

@@ -107,6 +107,7 @@ def test_errors_are_told_apart(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         dbs.open(tmp_path / "none")
     assert caught.value.filename == str(tmp_path / "none")
+    assert caught.value.errno == 2 and caught.value.strerror == "No such file or directory"
     with pytest.raises(IsADirectoryError):
         dbs.open(tmp_path).validate()
     with pytest.raises(TypeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ IO = 7
 class DbsCommand(BaseCommand):
     """A command whose domain errors end it with a message and an exit code."""
 
+    #: What else gives back something of a backup that is damaged beyond repair.
+    last_resort = "`manage.py dbs_restore --salvage`"
+
     def execute(self, *args: Any, **options: Any) -> Any:
         with _signals_as_exceptions(), self._errors():
             return super().execute(*args, **options)
@@ -58,16 +62,16 @@ class DbsCommand(BaseCommand):
         except Damaged as error:
             raise CommandError(
                 f"{error}. Try another copy of the backup, or restore what is left of it with "
-                "`manage.py dbs_restore --salvage`.",
+                f"{self.last_resort}.",
                 returncode=UNRECOVERABLE,
             ) from None
         except (NotDbs, Unsupported) as error:
             raise CommandError(str(error), returncode=NOT_DBS) from None
-        except (LimitExceeded, OSError) as error:
-            raise CommandError(str(error), returncode=IO) from None
+        except OSError as error:
+            raise CommandError(system_says(error), returncode=IO) from None
         except Misuse as error:
             raise CommandError(str(error), returncode=USAGE) from None
-        except (Error, DatabaseError, InvalidStorageError) as error:
+        except (LimitExceeded, Error, DatabaseError, InvalidStorageError) as error:
             raise CommandError(str(error), returncode=IO) from None
 
     def note(self, options: dict[str, Any], lines: list[str], limit: int = 20) -> None:
@@ -96,6 +100,12 @@ class DbsCommand(BaseCommand):
         assert required is not None
         return required
 
+
+
+def system_says(error: OSError) -> str:
+    """An error of the operating system in one line: which file, and what is wrong."""
+    text = error.strerror or str(error) or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {text}." if error.filename else f"{text}."
 
 
 @contextlib.contextmanager
