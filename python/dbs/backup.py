@@ -34,10 +34,11 @@ from .files import (
     is_plain_name,
     storage_key,
 )
+from .placing import declared_roots, real_place
 from .registry import BackupRegistry
 from .reports import BackupFile, BackupReport
 from .snapshot import snapshot
-from .tarstream import META, SUMMARY, TarWriter
+from .tarstream import META, SUMMARY, Member, TarWriter
 
 #: Rows of one model are cut into members of about this many bytes, as a tar member needs its size
 #: before its first byte.
@@ -162,6 +163,8 @@ class _Producer:
         self.now_ns = time.time_ns()
         self.storages: dict[str, Any] = {}
         self.keys: dict[Any, str] = {}
+        self.declared = declared_roots(plan.config for plan in scope.plans)
+        self.allowed: dict[str, bool] = {}
 
     def run(self) -> None:
         with contextlib.closing(References()) as references:
@@ -272,8 +275,6 @@ class _Producer:
         self.report.rows[label] = dumper.rows
 
     def _part(self, label: str, number: int, lines: list[bytes], length: int) -> None:
-        from .tarstream import Member
-
         suffix = "" if number == 1 else f".part{number}"
         member = Member(f"rows/{label}{suffix}.jsonl", length, 0o644, self.now_ns)
         self.tar.add(member, lines)
@@ -314,6 +315,16 @@ class _Producer:
 
     def _path_file(self, writer: FileWriter, name: str, field: str) -> None:
         absolute = os.path.abspath(name)
+        directory = os.path.dirname(absolute)
+        if directory not in self.allowed:
+            self.allowed[directory] = any(
+                real_place(absolute).startswith(root + os.sep) for root in self.declared
+            )
+            if not self.allowed[directory]:
+                self.report.notes.append(
+                    f"{field} names files in {directory}, which no setting declares: a restore "
+                    "needs that directory in DBS_RESTORE_ROOTS, or --restore-root."
+                )
         extra = {FIELD: field}
         if absolute != name:
             extra[NAME] = name
@@ -352,8 +363,6 @@ def applied_migrations(connection: Any) -> dict[str, list[str]]:
         for app, name in recorder.migration_qs.order_by("id").values_list("app", "name"):
             found.setdefault(app, []).append(name)
     return found
-
-
 
 
 def timestamped_name(prefix: str | None = None) -> str:

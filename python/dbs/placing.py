@@ -12,8 +12,8 @@ import secrets
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -25,11 +25,27 @@ from . import conf
 from .events import File, Meta
 from .exceptions import RestoreError
 from .files import is_plain_storage, storage_aliases, unwrap
-from .registry import BackupRegistry
+from .registry import BackupRegistry, ModelBackup
 from .reports import RestoreReport
 from .tarstream import pieces
 
 STAGING = ".dbs-restore-"
+
+
+def declared_roots(configs: Iterable[ModelBackup]) -> set[str]:
+    """The directories that files may be restored to by the settings and these registrations."""
+    roots: list[Any] = [*conf.restore_roots(), *conf.file_roots()]
+    for config in configs:
+        roots += config.file_roots
+    media = unwrap(default_storage)
+    if isinstance(media, FileSystemStorage):
+        roots.append(media.location)
+    return {os.path.realpath(root) for root in roots}
+
+
+def real_place(path: str) -> str:
+    """A path of which the directory, not the last part, is followed through links."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
 @dataclass
@@ -54,13 +70,9 @@ class Placer:
         self.report = report
         self.path_map = sorted(path_map.items(), key=lambda item: -len(item[0]))
         self.dry_run = dry_run
-        roots: list[Any] = [*conf.restore_roots(), *conf.file_roots(), *extra_roots, *path_map.values()]
-        for config in dict(registry.items()).values():
-            roots += [Path(root) for root in config.file_roots]
-        media = unwrap(default_storage)
-        if isinstance(media, FileSystemStorage):
-            roots.append(Path(media.location))
-        self.roots = sorted({os.path.realpath(root) for root in roots}, key=len, reverse=True)
+        more = {os.path.realpath(root) for root in (*extra_roots, *path_map.values())}
+        declared = declared_roots(dict(registry.items()).values())
+        self.roots = sorted(declared | more, key=len, reverse=True)
         self.meta = Meta()
         self._staging: dict[str, tuple[str, int]] = {}
         self._staged: list[_Staged] = []
@@ -127,14 +139,14 @@ class Placer:
             if any(part in ("", ".", "..") for part in parts):
                 raise RestoreError(f"{file.shown!r} would be outside its root: refused.")
             path = os.path.join(os.path.abspath(self.relocate(str(file.root))), *parts)
-        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        real = real_place(path)
         for root in self.roots:
             if real.startswith(root + os.sep) or os.path.realpath(path) == root:
                 return root, path
         raise RestoreError(
-            f"{path} is in none of the directories that files may be restored to. Add its "
-            "directory to DBS_RESTORE_ROOTS, or map it to another one with "
-            "--map OLD=NEW (path_map={OLD: NEW})."
+            f"{path} is in none of the directories that files may be restored to. Allow its "
+            f"directory with --restore-root {os.path.dirname(path)} (restore_roots=[...]) or in "
+            "DBS_RESTORE_ROOTS, or move it elsewhere with --map OLD=NEW (path_map={OLD: NEW})."
         )
 
     def _check(self, base: str, path: str, file: File) -> None:

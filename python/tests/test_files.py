@@ -116,12 +116,17 @@ def test_columns_with_paths(settings, tmp_path):
     path = tmp_path / "ext" / "ñ.dat"
     put(path, b"external")
     row = Upload.objects.create(path=str(path), token="secret")
-    blob = create_backup("x", **KDF)
-    assert b"secret" not in blob
+    # Nothing declares the directory: the backup says so already, and not only the restore.
+    report = write_backup(tmp_path / "b.dbs", "x", **KDF)
+    assert [str(path.parent) in note and "--restore-root" in note for note in report.notes[1:]] == [True]
+    blob = (tmp_path / "b.dbs").read_bytes()
     path.unlink()
-    with pytest.raises(RestoreError, match="DBS_RESTORE_ROOTS"):
+    with pytest.raises(RestoreError, match=f"--restore-root {path.parent} .*DBS_RESTORE_ROOTS"):
         restore_backup(blob, "x")
     settings.DBS_RESTORE_ROOTS = [str(tmp_path)]
+    path.write_bytes(b"external")
+    assert len(write_backup(tmp_path / "c.dbs", "x", **KDF).notes) == 1
+    path.unlink()
     restore_backup(blob, "x")
     assert path.read_bytes() == b"external"
     # An excluded column keeps its value in a row that is there, and has its default in a new one.

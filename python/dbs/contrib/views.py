@@ -130,7 +130,10 @@ def _message(error: BaseException) -> str:
     if isinstance(error, WrongPassphrase):
         return "The passphrase is wrong."
     if isinstance(error, Damaged):
-        return f"The backup is {error}. Use another copy of it. Nothing was changed."
+        return (
+            f"The backup is {error}. Nothing was changed. Use another copy of it; what is left of "
+            "this one comes back on the server, with `manage.py dbs_restore --salvage`."
+        )
     return str(error)
 
 
