@@ -15,7 +15,7 @@ from .events import End, Event, File, Meta, Rows
 from .exceptions import RestoreError
 
 MAGICS = (b"DBSPAY01", b"DBSPAY02")
-_FRAME_LIMIT = 256 << 20
+FRAME_LIMIT = 256 << 20
 _STEP = 1 << 20
 
 
@@ -66,7 +66,7 @@ class _Limited:
             pass
 
 
-def _meta(document: dict[str, Any], order: list[str] | None) -> Meta:
+def meta_of(document: dict[str, Any], order: list[str] | None) -> Meta:
     migrations = document.get("migrations") or {}
     counts = None
     stats = document.get("stats")
@@ -85,7 +85,7 @@ def _meta(document: dict[str, Any], order: list[str] | None) -> Meta:
     )
 
 
-def _file(item: Any) -> File:
+def file_of(item: Any) -> File:
     if not isinstance(item, dict):
         raise _damaged("a file's description is not an object")
     kind = item.get("kind")
@@ -204,8 +204,8 @@ def _first(stream: Any) -> Iterator[Event]:
     for key in document.members():
         if key == "records":
             meta_sent = True
-            yield _meta(head, head.get("order"))
-            yield from _groups(document.items())
+            yield meta_of(head, head.get("order"))
+            yield from groups(document.items())
         elif key == "files":
             for item in document.items():
                 offset = item.get("offset") if isinstance(item, dict) else None
@@ -213,12 +213,12 @@ def _first(stream: Any) -> Iterator[Event]:
                     raise _damaged("a file without a place")
                 if item.get("size") != item.get("length"):
                     raise _damaged("a file whose size is not its length")
-                listed.append((offset, _file(item)))
+                listed.append((offset, file_of(item)))
         else:
             head[key] = document.value()
     document.finish()
     if not meta_sent:
-        yield _meta(head, [])
+        yield meta_of(head, [])
     position = 0
     for offset, file in listed:
         if offset != position:
@@ -231,7 +231,7 @@ def _first(stream: Any) -> Iterator[Event]:
     yield End()
 
 
-def _groups(rows: Iterator[Any]) -> Iterator[Rows]:
+def groups(rows: Iterator[Any]) -> Iterator[Rows]:
     """Consecutive rows of one model together."""
     label: str | None = None
     group: list[Any] = []
@@ -257,7 +257,7 @@ def _frames(stream: Any) -> Iterator[tuple[bytes, int]]:
         if not kind:
             return
         (length,) = struct.unpack(">I", _exactly(stream, 4, "a frame"))
-        if length > _FRAME_LIMIT:
+        if length > FRAME_LIMIT:
             raise _damaged(f"a frame of {length} bytes")
         yield kind, length
 
@@ -333,10 +333,10 @@ def _second(stream: Any) -> Iterator[Event]:
             order = head.get("order")
             if not isinstance(order, list):
                 raise _damaged("a head without the order of models")
-            yield _meta(head, [str(label) for label in order])
+            yield meta_of(head, [str(label) for label in order])
             seen_head = True
         elif kind == b"M":
-            listed += [_file(item) for item in _json(stream, length, list)]
+            listed += [file_of(item) for item in _json(stream, length, list)]
         elif kind in (b"D", b"E"):
             if done >= len(listed):
                 raise _damaged("more files than it lists")
@@ -363,12 +363,12 @@ def _second(stream: Any) -> Iterator[Event]:
                     raise _damaged(f"{file.name} has {body.count} bytes")
             done += 1
         elif kind == b"R":
-            yield from _groups(iter(_json(stream, length, list)))
+            yield from groups(iter(_json(stream, length, list)))
         elif kind == b"T":
             trailer = _json(stream, length, dict)
             if stream.read(1):
                 raise _damaged("data behind its end")
-            yield End(counts=_meta(trailer, None).counts)
+            yield End(counts=meta_of(trailer, None).counts)
             return
         else:
             raise _damaged(f"a frame of kind {kind!r}")

@@ -74,6 +74,7 @@ class RestoreReport:
 
     version: int = 3
     dry_run: bool = False
+    salvage: bool = False
     models: dict[str, ModelResult] = field(default_factory=dict)
     files_written: int = 0
     files_replaced: int = 0
@@ -86,6 +87,11 @@ class RestoreReport:
     def healed(self) -> bool:
         """Whether the backup was damaged and what was read had to be repaired."""
         return bool(self.container is not None and self.container.status != "clean")
+
+    @property
+    def beyond_repair(self) -> bool:
+        """Whether a part of what was asked for is lost: only a salvage goes on then."""
+        return self.salvage and bool(self.skipped)
 
     @property
     def rows(self) -> int:
@@ -107,7 +113,9 @@ class RestoreReport:
             + f") and {amount(self.files, 'file')} "
             f"({self.files_written:,} new, {self.files_replaced:,} replaced)"
         )
-        if self.healed:
+        if self.beyond_repair:
+            text += "; the backup is damaged beyond repair, and this is what is left of it"
+        elif self.healed:
             text += "; the backup is damaged and all that was read has been repaired"
         return text
 

@@ -13,7 +13,7 @@ from django.core.management.color import no_style
 from django.db import DatabaseError, IntegrityError, connections, models, reset_queries, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from . import conf, container, legacy
+from . import conf, container, legacy, legacy_salvage
 from . import salvage as salvaging
 from .backup import applied_migrations
 from .discovery import plan_model
@@ -64,7 +64,7 @@ def restore_backup(
     """
     archive = container.open_archive(source)
     payload = archive.unlock(passphrase)
-    report = RestoreReport(version=archive.version, dry_run=dry_run)
+    report = RestoreReport(version=archive.version, dry_run=dry_run, salvage=salvage)
     mapping = {**conf.path_map(), **(path_map or {})}
     registry = backup_registry if registry is None else registry
     job = _Restore(
@@ -82,12 +82,20 @@ def restore_backup(
         report=report,
         progress=progress or (lambda *args: None),
     )
-    if salvage and payload.seekable:
-        job.run(salvaging.events(payload, report.skipped))
+    if salvage:
+        job.run(_salvaged(archive, payload, report))
     else:
         job.run(payload_events(payload, partial=models is not None or only_files is not None))
     report.container = payload.report()
     return report
+
+
+def _salvaged(archive: Any, payload: Any, report: RestoreReport) -> Iterator[Event]:
+    if payload.seekable and payload.media_type == container.TAR:
+        return salvaging.events(payload, report.skipped)
+    if archive.validate().status != "unrecoverable":
+        return payload_events(payload)
+    return legacy_salvage.events(payload, archive.version, report.skipped)
 
 
 def payload_events(payload: Any, partial: bool = False) -> Iterator[Event]:
@@ -382,6 +390,12 @@ class _Restore:
     def _settle_insiders(self) -> None:
         """After a salvage: rows that refer to lost ones go as well, until all fit together."""
         inside = [loader.model for loader in self.loaders.values() if loader is not None]
+        # Rows of django-dbs bring the tables between them as lists, without rows of their own.
+        for model in list(inside):
+            for many in model._meta.local_many_to_many:
+                through = many.remote_field.through
+                if through._meta.auto_created and through not in inside:
+                    inside.append(through)
         again = True
         while again:
             again = False

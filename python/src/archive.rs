@@ -206,6 +206,31 @@ impl Payload {
         .map_err(exception)
     }
 
+    /// Versions 1 and 2: writes what is left of the payload, with zeros for what is lost where its
+    /// length is known. Returns the holes in what was written as pairs of start and end, in order;
+    /// where a length is not known (behind compression), nothing stands for it and the two are
+    /// equal.
+    fn salvage_stream(
+        &self,
+        py: Python<'_>,
+        target: &Bound<'_, PyAny>,
+    ) -> PyResult<Vec<(u64, u64)>> {
+        let (mut output, _) = Output::from(target)?;
+        let salvage = py
+            .detach(|| match &self.inner {
+                dbs::Unlocked::V1(payload) => payload.salvage_to(&mut output),
+                dbs::Unlocked::V2(payload) => payload.salvage_to(&mut output),
+                dbs::Unlocked::V3(_) => Err(dbs::Error::Misuse(
+                    "a payload of version 3 is salvaged with salvage_to".into(),
+                )),
+            })
+            .map_err(exception)?;
+        let holes = salvage.gaps.iter();
+        Ok(holes
+            .map(|gap| (gap.at, gap.at + gap.filled.unwrap_or(0)))
+            .collect())
+    }
+
     /// The index of a tar payload: dictionaries in the order of the payload.
     fn entries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let payload = self.v3()?;

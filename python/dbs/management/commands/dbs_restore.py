@@ -80,6 +80,8 @@ class Command(DbsCommand):
                 raise CommandError(f"--map {item}: write OLD=NEW.", returncode=USAGE)
             mapping[old] = new
         source = options["input"]
+        if options["salvage"]:
+            self.last_resort = "the command line alone: `dbs restore --salvage`, as plain files"
         passphrase = self.read_passphrase(options, source)
         if options["flush"] and not options["dry_run"] and options["interactive"]:
             self._confirm(options["database"])
@@ -100,7 +102,7 @@ class Command(DbsCommand):
         )
         if options["json"]:
             self.stdout.write(json.dumps(report.as_dict(), indent=1))
-            self._end(options, report)
+            self._end(report)
             return
         self.note(options, report.notes)
         for item in dict.fromkeys(report.skipped):
@@ -112,15 +114,14 @@ class Command(DbsCommand):
                     f"{result.updated:,} replaced, {result.deleted:,} deleted before)"
                 )
         self.stdout.write(f"{source}: {report.summary()}")
-        if report.healed:
+        if report.healed and not report.beyond_repair:
             self.stderr.write(
                 "The backup is damaged. Write a healthy copy of it with `manage.py dbs_repair`."
             )
+        self._end(report)
 
-        self._end(options, report)
-
-    def _end(self, options: dict[str, Any], report: Any) -> None:
-        if options["salvage"] and report.skipped:
+    def _end(self, report: Any) -> None:
+        if report.beyond_repair:
             raise SystemExit(UNRECOVERABLE)
 
     def _confirm(self, database: str) -> None:
