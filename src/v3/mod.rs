@@ -22,6 +22,7 @@ mod search;
 pub mod sector;
 pub mod survival;
 pub mod table;
+mod walk;
 pub mod writer;
 
 pub use container::Container;

@@ -13,6 +13,7 @@ use super::sealed::Opener;
 use super::search::{Found, find_page, newest_page, vote};
 use super::sector::{ArchiveId, Kind, is_intact};
 use super::table::{Census, Entry, TableBlock};
+use super::walk::walk;
 use crate::error::Damage;
 use crate::pipeline::Pool;
 use crate::source::Source;
@@ -177,10 +178,25 @@ impl Structure {
             replicas: replicas.collect(),
         };
 
-        let blocks = healed_tables(&healer, &surveys)?;
-        let votes = Survey::votes(surveys.iter());
-        let (census, entries) = match read_table(&geometry, &archive, &blocks)? {
-            Some((census, entries)) => (census, entries),
+        let mut blocks = healed_tables(&healer, &surveys)?;
+        let mut table = read_table(&geometry, &archive, &blocks)?;
+        let is_whole =
+            |(_, entries): &(Census, Vec<Option<Entry>>)| entries.iter().all(Option::is_some);
+        // What the table does not say of a block, its frames do.
+        let mut votes = BTreeMap::new();
+        if !table.as_ref().is_some_and(is_whole) {
+            let lag = found.page.lag;
+            match walk(&*healer.replicas[0].source, archive, &geometry, lag)? {
+                Some(walked) => {
+                    votes = walked;
+                    heal_walked_tables(&healer, lag, &votes, &mut blocks)?;
+                    table = read_table(&geometry, &archive, &blocks)?;
+                }
+                None => votes = Survey::votes(surveys.iter()),
+            }
+        }
+        let (census, entries) = match table {
+            Some(table) => table,
             None => {
                 let census = census_by_votes(&geometry, &votes, sources, notes)?;
                 check_memory(&geometry, census.blocks(), limits)?;
@@ -369,6 +385,34 @@ fn healed_tables(healer: &Healer, surveys: &[Survey]) -> Result<HashMap<u64, Vec
         }
     }
     Ok(blocks)
+}
+
+/// Heals the table blocks that are not in hand yet, where the walk found them.
+fn heal_walked_tables(
+    healer: &Healer,
+    lag: u32,
+    walked: &BTreeMap<u64, Vote>,
+    blocks: &mut HashMap<u64, Vec<u8>>,
+) -> Result<()> {
+    let ks = walked.values().map(|vote| vote.k).collect();
+    let order = Order::new(healer.loom.geometry, lag, ks);
+    let mut opener = Opener::new()?;
+    for (&block, vote) in walked.iter().filter(|(_, vote)| vote.kind == Kind::Table) {
+        if blocks.contains_key(&block) {
+            continue;
+        }
+        let target = Target {
+            block,
+            kind: Kind::Table,
+            k: vote.k,
+            entry: None,
+        };
+        let regions = healer.regions(&order, block);
+        if let (Outcome::Healed(healed), _) = healer.heal(&regions, target, None, &mut opener)? {
+            blocks.insert(block, healed.data);
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that may be read to find the block table, beyond four times the files themselves.
