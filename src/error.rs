@@ -23,10 +23,13 @@ pub enum Error {
     #[error("damaged beyond repair: {0}")]
     Damaged(Damage),
     /// No key slot opens with the passphrase.
-    #[error("wrong passphrase: it opens none of the {slots} key slots")]
+    #[error("wrong passphrase: it opens none of the {slots} key slots{}", older_page(*older))]
     WrongPassphrase {
         /// How many key slots were tried.
         slots: usize,
+        /// The generation of an older header page in the file, which a passphrase may open that was
+        /// valid before it was changed.
+        older: Option<u32>,
     },
     /// The bytes are intact and were altered by somebody: authentication failed.
     #[error("authentication failed: {0}")]
@@ -44,6 +47,16 @@ pub enum Error {
     /// The caller asked for something that cannot be.
     #[error("{0}")]
     Misuse(String),
+}
+
+/// What an error says of an older header page, where there is one.
+pub(crate) fn older_page(older: Option<u32>) -> String {
+    older.map_or_else(String::new, |generation| {
+        format!(
+            "; an older header page exists, of generation {generation}: the passphrases were changed \
+             since"
+        )
+    })
 }
 
 /// What was lost, exactly.

@@ -44,6 +44,9 @@ impl Source for File {
         if metadata.is_file() {
             return Ok(metadata.len());
         }
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let mut file = self.try_clone()?;
         file.seek(SeekFrom::End(0))
     }
@@ -101,5 +104,18 @@ impl<T: Source + ?Sized> Source for Box<T> {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(buf, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_no_source() {
+        let folder =
+            File::open(std::env::temp_dir()).expect("there is a folder for temporary files");
+        let error = Source::size(&folder).expect_err("a folder has no size");
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
     }
 }

@@ -193,7 +193,10 @@ fn wrong_passphrases_and_other_files_are_told_apart() {
     let wrong = archive.unlock(&dbs::Passphrase::new("other"));
     assert!(matches!(
         wrong,
-        Err(dbs::Error::WrongPassphrase { slots: 1 })
+        Err(dbs::Error::WrongPassphrase {
+            slots: 1,
+            older: None
+        })
     ));
     for other in [
         vec![],

@@ -227,9 +227,7 @@ pub fn lost_hint(path: &Path, version: Version) -> String {
 /// Gives a report of part of a container the totals of the whole.
 pub fn fill_totals(report: &mut Report, archive: &Archive) {
     if let Ok(container) = archive.v3() {
-        let order = &container.structure().order;
-        report.blocks = order.blocks();
-        report.sectors = order.sectors();
+        (report.blocks, report.sectors) = container.structure().totals();
     }
 }
 

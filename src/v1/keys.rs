@@ -22,7 +22,10 @@ pub(crate) fn unwrap(manifest: &Manifest, passphrase: &Passphrase, limits: &Limi
         24 => open::<aes::Aes192>(&key, nonce, wrapped),
         _ => open::<aes::Aes256>(&key, nonce, wrapped),
     };
-    let opened = opened.ok_or(Error::WrongPassphrase { slots: 1 })?;
+    let opened = opened.ok_or(Error::WrongPassphrase {
+        slots: 1,
+        older: None,
+    })?;
     let mut data_key: Key = Zeroizing::new([0; 32]);
     data_key.copy_from_slice(&opened);
     Ok(data_key)

@@ -32,7 +32,10 @@ impl Cipher {
     ) -> Result<Self> {
         header.kdf.within(limits)?;
         let key = header.kdf.derive(passphrase, &header.salt)?;
-        let wrong = || Error::WrongPassphrase { slots: 1 };
+        let wrong = || Error::WrongPassphrase {
+            slots: 1,
+            older: None,
+        };
         let aad = [KEY_AAD, &header.raw[BINDING]].concat();
         let wrapped = Payload {
             msg: &header.wrapped_key,

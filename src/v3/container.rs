@@ -14,7 +14,7 @@ use super::payload::Payload;
 use super::sealed::Opener;
 use super::sector::{Kind, is_intact};
 use super::table::{self, Entry};
-use crate::error::{Damage, FailedBlock};
+use crate::error::{Damage, FailedBlock, older_page};
 use crate::options::OpenOptions;
 use crate::pipeline::{Pipeline, default_threads};
 use crate::report::Report;
@@ -167,6 +167,9 @@ impl Container {
                     };
                     if let (Some(payload), Some(len)) = (&unlocked, found.raw_len) {
                         payload.check_raw_len(block, len)?;
+                    }
+                    if unlocked.is_some() && this.disagrees_with_table(block, &found)? {
+                        return Ok(None);
                     }
                     let entry = this.entry(block, &found)?;
                     let whole = found.data.is_some();
@@ -363,7 +366,13 @@ impl Container {
     /// The keys that a passphrase opens, and the key slot that it opened.
     pub(super) fn keys_and_slot(&self, passphrase: &Passphrase) -> Result<(Keys, usize)> {
         let archive = &self.structure.healer.loom.archive;
-        Keys::unlock(self.page(), archive, passphrase, &self.options.limits)
+        let unlocked = Keys::unlock(self.page(), archive, passphrase, &self.options.limits);
+        let older = self.structure.older;
+        unlocked.map_err(|error| match error {
+            Error::WrongPassphrase { slots, .. } => Error::WrongPassphrase { slots, older },
+            Error::Authentication(what) => Error::Authentication(what + &older_page(older)),
+            other => other,
+        })
     }
 
     /// Whether all sectors of the first file lie where they belong.
@@ -384,8 +393,7 @@ impl Container {
 
     fn report(&self) -> Report {
         let mut report = Report::new(Version::V3);
-        report.blocks = self.structure.order.blocks();
-        report.sectors = self.structure.order.sectors();
+        (report.blocks, report.sectors) = self.structure.totals();
         report.notes.clone_from(&self.structure.notes);
         report
     }
@@ -505,6 +513,21 @@ impl Container {
             }
         }
         Ok(())
+    }
+
+    /// Whether the manifest block is another than the table says. The entries of all other blocks are
+    /// part of the root, which the manifest seals; its own cannot be.
+    fn disagrees_with_table(&self, block: u64, found: &Found) -> Result<bool> {
+        let census = &self.structure.census;
+        let known = self.structure.entries.get(block as usize).copied();
+        match (known.flatten(), &found.data) {
+            (Some(entry), Some(data)) if block == census.manifest() => {
+                let loom = &self.structure.healer.loom;
+                let woven = loom.weave(census.kind(block), block, data, &[], Vec::new())?;
+                Ok(woven.entry() != entry)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// What the table must say of a block, where the table is lost.

@@ -1,74 +1,19 @@
 //! Healing one block: a ladder, cheapest rung first.
 
-use std::sync::Arc;
-
 use super::block::Loom;
 use super::geometry::Copy;
+use super::hand::Hand;
 use super::keys::Keys;
-use super::layout::{BELIEVED_BITS, BELIEVED_SHARE, CODE_LEN, FRAME_LEN, TAG_LEN};
+use super::layout::{CODE_LEN, FRAME_LEN, TAG_LEN};
 use super::order::Order;
-use super::scan::{Piece, Segments, Survey, read_past_errors};
+use super::replica::{self, Region, Replica};
 use super::sealed::{Opener, Place};
-use super::sector::{Frame, Kind, Sector, intact, write_tags};
-use super::table::Entry;
+use super::sector::{Frame, Kind, Sector, write_tags};
+use super::table::{Entry, TableBlock};
 use crate::pipeline::Pool;
 use crate::rs::{Row, Trust};
-use crate::source::Source;
+use crate::source::Source as _;
 use crate::{Error, Result};
-
-/// One file that holds sectors of the archive.
-#[derive(Clone)]
-pub struct Replica {
-    /// Where its bytes come from.
-    pub source: Arc<dyn Source>,
-    /// Where in it the canonical order lies.
-    pub segments: Arc<Segments>,
-    /// The pieces that a scan found, by their blocks.
-    pieces: Arc<Vec<Piece>>,
-}
-
-impl Replica {
-    /// A file of which nothing else is known: everything lies where the canonical order says.
-    pub fn canonical(source: Arc<dyn Source>) -> Self {
-        Replica {
-            source,
-            segments: Arc::new(Segments::whole(0)),
-            pieces: Arc::default(),
-        }
-    }
-
-    /// Takes over what a scan found.
-    pub fn place(&mut self, order: &Order, survey: Survey) {
-        let mut pieces = survey.pieces;
-        self.segments = Arc::new(Segments::new(order, &pieces));
-        pieces.sort_by_key(|piece| piece.block);
-        self.pieces = Arc::new(pieces);
-    }
-
-    /// The pieces of one block.
-    fn pieces(&self, block: u64) -> &[Piece] {
-        let from = self.pieces.partition_point(|piece| piece.block < block);
-        let to = self.pieces.partition_point(|piece| piece.block <= block);
-        &self.pieces[from..to]
-    }
-}
-
-/// A range of sectors of one block copy to look at.
-#[derive(Debug, Clone, Copy)]
-pub struct Region {
-    /// The replica.
-    pub replica: usize,
-    /// Offset in its source.
-    pub offset: u64,
-    /// The copy that the order expects there.
-    pub copy: Copy,
-    /// Position in the copy of the first sector.
-    pub position: usize,
-    /// Number of sectors.
-    pub count: usize,
-    /// Whether this is where a canonical file has them.
-    pub canonical: bool,
-}
 
 /// The block to be healed.
 #[derive(Debug, Clone, Copy)]
@@ -101,8 +46,6 @@ pub struct Findings {
     pub bad: u64,
     /// Sectors of which a second reading differed from the first.
     pub unstable: u64,
-    /// Header pages that are intact, but not the one that is valid.
-    pub stale_pages: u64,
 }
 
 /// A block whose data sectors are in hand.
@@ -123,9 +66,6 @@ pub enum Outcome {
     Lost,
 }
 
-/// Sectors that are read for one block at most, in each replica and once more.
-const SECTORS_MAX: usize = 1024;
-
 /// Heals blocks of one archive.
 #[derive(Clone)]
 pub struct Healer {
@@ -137,108 +77,85 @@ pub struct Healer {
     pub(super) buffers: Pool,
 }
 
-/// The sectors that were read for one block.
-struct Hand {
-    bytes: Vec<u8>,
-    /// For every slot, the sectors that are certain, by index in `bytes`: at most one.
-    certain: [Option<usize>; CODE_LEN],
-    /// Sectors whose tag fails and whose frame is near the expected one: slot and index.
-    believed: Vec<(u8, usize)>,
-    /// Where the bytes come from, and go back to.
-    buffers: Pool,
+impl Target {
+    /// The frame of one of its sectors.
+    pub(super) fn frame(&self, loom: &Loom, slot: u8) -> Frame {
+        Frame {
+            kind: self.kind,
+            slot,
+            k: self.k,
+            block: self.block,
+            archive: loom.archive,
+        }
+    }
 }
 
-impl Drop for Hand {
-    fn drop(&mut self) {
-        self.buffers.give(std::mem::take(&mut self.bytes));
+/// Says whether a candidate is right.
+struct Judge<'a> {
+    loom: &'a Loom,
+    target: Target,
+    keys: Option<&'a Keys>,
+    opener: &'a mut Opener,
+    buffers: &'a Pool,
+    /// Length of the raw bytes inside, once the block was opened.
+    raw_len: Option<u64>,
+    /// The refusal of a candidate of intact sectors.
+    altered: Option<Error>,
+}
+
+impl Judge<'_> {
+    /// Whether the AEAD opens the candidate; without keys, whether the block table knows it; without
+    /// either, whether it is `certain`: made of intact sectors alone.
+    fn confirms(&mut self, hand: &Hand, data: &[u8], certain: bool) -> Result<bool> {
+        let Judge { loom, target, .. } = *self;
+        if target.kind == Kind::Table {
+            let block = TableBlock::parse(&loom.geometry, &loom.archive, target.block, data);
+            return Ok(block.is_ok());
+        }
+        let Some(keys) = self.keys else {
+            return match target.entry {
+                Some(entry) => Ok(entry_of(loom, hand, target, data) == entry),
+                None => Ok(certain),
+            };
+        };
+        let place = Place {
+            archive: loom.archive,
+            block: target.block,
+            kind: target.kind,
+        };
+        // Opening decrypts in place.
+        let mut copy = self.buffers.take();
+        copy.clear();
+        copy.extend_from_slice(data);
+        let opened = self.opener.open(keys, &loom.geometry, place, &mut copy);
+        let opened = opened.map(|raw| raw.len() as u64);
+        self.buffers.give(copy);
+        match opened {
+            Ok(len) => {
+                self.raw_len = Some(len);
+                Ok(true)
+            }
+            Err(error @ Error::Authentication(_)) => {
+                if certain {
+                    self.altered = Some(error);
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
 impl Healer {
     /// Where the sectors of a block may lie, by the canonical order.
     pub fn regions(&self, order: &Order, block: u64) -> Vec<Region> {
-        let geometry = &self.loom.geometry;
-        let shift_bits = geometry.sector_shift();
-        let mut regions = Vec::new();
-        for (replica, Replica { segments, .. }) in self.replicas.iter().enumerate() {
-            for &copy in geometry.copies() {
-                let start = order.offset(copy, block);
-                let count = geometry.sectors(copy, order.k(block)) as u64;
-                for (from, to, shift) in segments.find(start, start + (count << shift_bits)) {
-                    // Ranges that do not begin on a sector begin with the next one.
-                    let position = (from - start).div_ceil(1 << shift_bits);
-                    // What would lie before the first byte of the source was cut off.
-                    let cut_off = (-(i128::from(start) + i128::from(shift))).max(0) as u64;
-                    let position = position.max(cut_off.div_ceil(1 << shift_bits));
-                    let end = (to - start) >> shift_bits;
-                    let at = start
-                        .wrapping_add(position << shift_bits)
-                        .wrapping_add_signed(shift);
-                    if position < end && at < i64::MAX as u64 {
-                        regions.push(Region {
-                            replica,
-                            offset: at,
-                            copy,
-                            position: position as usize,
-                            count: (end - position) as usize,
-                            canonical: shift == 0,
-                        });
-                    }
-                }
-            }
-        }
-        regions
+        replica::regions(&self.replicas, order, block)
     }
 
     /// All places where a scan saw a sector of a block, and those where the canonical order has them:
     /// for blocks that are lost otherwise.
     pub fn all_regions(&self, order: &Order, block: u64) -> Vec<Region> {
-        let geometry = &self.loom.geometry;
-        let k = order.k(block);
-        let mut regions = self.regions(order, block);
-        for (replica, own) in self.replicas.iter().enumerate() {
-            for &copy in geometry.copies() {
-                regions.push(Region {
-                    replica,
-                    offset: order.offset(copy, block),
-                    copy,
-                    position: 0,
-                    count: geometry.sectors(copy, k),
-                    canonical: true,
-                });
-            }
-            for piece in own.pieces(block).iter().filter(|piece| piece.k == k) {
-                let copy = piece.copy.unwrap_or(Copy::A);
-                let (from, to) = (piece.positions.0.into(), usize::from(piece.positions.1) + 1);
-                let offset = piece.base + ((from as i64) << geometry.sector_shift());
-                regions.push(Region {
-                    replica,
-                    offset: offset.max(0) as u64,
-                    copy,
-                    position: from,
-                    count: to.min(geometry.sectors(copy, k)) - from,
-                    canonical: false,
-                });
-            }
-        }
-        regions.sort_by_key(|r| {
-            (
-                r.replica,
-                r.copy,
-                r.offset,
-                r.position,
-                std::cmp::Reverse(r.count),
-            )
-        });
-        regions.dedup_by(|next, first| {
-            (next.replica, next.copy) == (first.replica, first.copy)
-                && next.offset >= first.offset
-                && next.offset - first.offset
-                    == ((next.position.wrapping_sub(first.position)) << geometry.sector_shift())
-                        as u64
-                && next.position + next.count <= first.position + first.count
-        });
-        regions
+        replica::all_regions(&self.replicas, order, block)
     }
 
     /// Rung 1: reads the data sectors of copy A and opens them. No hash and no parity is touched.
@@ -312,269 +229,56 @@ impl Healer {
         keys: Option<&Keys>,
         opener: &mut Opener,
     ) -> Result<(Outcome, Findings)> {
-        let regions = self.bounded(regions);
-        let (hand, mut findings) = self.gather(regions, target)?;
-        let (mut altered, mut raw_len) = (None, None);
-        let mut proves = |data: &[u8], certain: bool| -> Result<bool> {
-            if let Some(keys) = keys.filter(|_| target.kind != Kind::Table) {
-                let place = Place {
-                    archive: self.loom.archive,
-                    block: target.block,
-                    kind: target.kind,
-                };
-                let mut copy = self.buffers.take();
-                copy.clear();
-                copy.extend_from_slice(data);
-                let opened = opener
-                    .open(keys, &self.loom.geometry, place, &mut copy)
-                    .map(|raw| raw.len() as u64);
-                self.buffers.give(copy);
-                return match opened {
-                    Ok(len) => {
-                        raw_len = Some(len);
-                        Ok(true)
-                    }
-                    Err(error @ Error::Authentication(_)) => {
-                        if certain {
-                            altered = Some(error);
-                        }
-                        Ok(false)
-                    }
-                    Err(error) => Err(error),
-                };
-            }
-            if target.kind == Kind::Table {
-                let (geometry, archive) = (&self.loom.geometry, &self.loom.archive);
-                let block = super::table::TableBlock::parse(geometry, archive, target.block, data);
-                return Ok(block.is_ok());
-            }
-            match target.entry {
-                Some(entry) => Ok(self.entry_of(&hand, target, data) == entry),
-                None => Ok(certain),
-            }
+        let (loom, buffers) = (&self.loom, &self.buffers);
+        let (hand, mut findings) = Hand::gather(loom, &self.replicas, regions, target, buffers)?;
+        let mut judge = Judge {
+            loom,
+            target,
+            keys,
+            opener,
+            buffers,
+            raw_len: None,
+            altered: None,
         };
-
+        let healed = |data, rung, raw_len| {
+            Outcome::Healed(Healed {
+                data,
+                rung,
+                raw_len,
+            })
+        };
         if let Some(data) = self.fill(&hand, target)?
-            && proves(&data, true)?
+            && judge.confirms(&hand, &data, true)?
         {
-            let k = usize::from(target.k);
-            let whole = findings.bad == 0 && (1..=k).all(|slot| hand.certain[slot].is_some());
+            let whole = findings.bad == 0 && (1..=target.k).all(|s| hand.certain(s).is_some());
             let rung = if whole { Rung::Clean } else { Rung::Erasures };
             findings.bad += self.wrong_parity(&hand, target, &data)?;
-            return Ok((
-                Outcome::Healed(Healed {
-                    data,
-                    rung,
-                    raw_len,
-                }),
-                findings,
-            ));
+            return Ok((healed(data, rung, judge.raw_len), findings));
         }
-        for judge_certain in [true, false] {
+        for trust_certain in [true, false] {
             // Intact sectors that were forged count as doubtful in a second attempt.
-            if !judge_certain && hand.certain.iter().all(Option::is_none) {
+            if !trust_certain && hand.all_certain().next().is_none() {
                 break;
             }
-            if let Some(data) = self.correct(&hand, target, judge_certain)?
-                && proves(&data, false)?
+            if let Some(data) = self.correct(&hand, target, trust_certain)?
+                && judge.confirms(&hand, &data, false)?
             {
-                let rung = Rung::Errors;
-                return Ok((
-                    Outcome::Healed(Healed {
-                        data,
-                        rung,
-                        raw_len,
-                    }),
-                    findings,
-                ));
+                return Ok((healed(data, Rung::Errors, judge.raw_len), findings));
             }
         }
-        match altered {
+        match judge.altered {
             Some(error) => Err(error),
             None => Ok((Outcome::Lost, findings)),
         }
     }
 
-    /// The entry that the block table has for a block of these data.
-    fn entry_of(&self, hand: &Hand, target: Target, data: &[u8]) -> Entry {
-        let size = self.loom.geometry.sector_size();
-        let rows = data.chunks_exact(self.loom.geometry.payload_size());
-        let known = |slot: u8, row: &[u8]| {
-            hand.certain[usize::from(slot)]
-                .map(|index| Sector::new(&hand.bytes[index * size..(index + 1) * size]))
-                .filter(|sector| sector.payload() == row)
-        };
-        // Tags cover frame and payload, so those that are not in hand are made from both.
-        let mut made = Vec::new();
-        for (slot, row) in (1..=target.k).zip(rows.clone()) {
-            if known(slot, row).is_none() {
-                made.extend_from_slice(&self.frame(target, slot).to_bytes());
-                made.extend_from_slice(row);
-                made.extend_from_slice(&[0; TAG_LEN]);
-            }
-        }
-        write_tags(&mut made, size);
-        let mut made = made
-            .chunks_exact(size)
-            .map(|sector| Sector::new(sector).tag());
-        let tags: Vec<&[u8]> = (1..=target.k)
-            .zip(rows)
-            .filter_map(|(slot, row)| {
-                known(slot, row).map_or_else(|| made.next(), |s| Some(s.tag()))
-            })
-            .collect();
-        Entry::of(&tags)
-    }
-
-    fn frame(&self, target: Target, slot: u8) -> Frame {
-        let Target { block, kind, k, .. } = target;
-        Frame {
-            kind,
-            slot,
-            k,
-            block,
-            archive: self.loom.archive,
-        }
-    }
-
-    /// As many of the regions as a block may take memory for: forged frames can name any number.
-    fn bounded<'a>(&self, regions: &'a [Region]) -> &'a [Region] {
-        let mut room = SECTORS_MAX * (1 + self.replicas.len());
-        let fits = |region: &&Region| {
-            room = room.saturating_sub(region.count);
-            room > 0
-        };
-        &regions[..regions.iter().take_while(fits).count()]
-    }
-
-    /// Reads the regions and sorts their sectors.
-    fn gather(&self, regions: &[Region], target: Target) -> Result<(Hand, Findings)> {
-        let geometry = &self.loom.geometry;
-        let size = geometry.sector_size();
-        let total: usize = regions.iter().map(|region| region.count).sum();
-        let mut hand = Hand {
-            bytes: self.buffers.take(),
-            certain: [None; CODE_LEN],
-            believed: Vec::new(),
-            buffers: self.buffers.clone(),
-        };
-        hand.bytes.resize(total * size, 0);
-        let mut findings = Findings::default();
-        // Which sectors a canonical first replica has where they belong, copy by copy.
-        let mut present: Vec<Vec<bool>> = geometry
-            .copies()
-            .iter()
-            .map(|copy| vec![false; geometry.sectors(*copy, target.k)])
-            .collect();
-        let mut forged = [false; CODE_LEN];
-        let mut first = 0;
-        for region in regions {
-            let (before, bytes) = hand.bytes.split_at_mut(first * size);
-            let bytes = &mut bytes[..region.count * size];
-            let source = &*self.replicas[region.replica].source;
-            let read = read_past_errors(source, bytes, region.offset)?;
-            // The buffer still holds the sectors of an earlier block.
-            bytes[read..].fill(0);
-            let slots: Vec<u8> = geometry.slots(region.copy, target.k).collect();
-            let slots = &slots[region.position..region.position + region.count];
-            // A sector that equals an intact one is intact, and is not hashed.
-            let twin = |i: usize, bytes: &[u8]| {
-                hand.certain[usize::from(slots[i])].is_some_and(|index| {
-                    bytes[i * size..(i + 1) * size] == before[index * size..(index + 1) * size]
-                })
-            };
-            let twins: Vec<bool> = (0..region.count).map(|i| twin(i, bytes)).collect();
-            let mut good = intact(bytes, size, |i| !twins[i] && (i + 1) * size <= read);
-            for (good, twin) in good.iter_mut().zip(&twins) {
-                *good |= twin;
-            }
-            findings.unstable += self.read_again(region, bytes, &mut good)?;
-
-            // A range that is searched by mistake holds other sectors of the archive, whose frames
-            // differ in few bits. So enough sectors must be the ones expected, or name exactly the
-            // slot and block expected.
-            let (mut near, mut exact, mut here) = (Vec::new(), 0, 0);
-            for (i, (sector, &slot)) in bytes.chunks_exact(size).zip(slots).enumerate() {
-                let expected = self.frame(target, slot);
-                let sector = Sector::new(sector);
-                let index = first + i;
-                if good[i] {
-                    if sector.frame() != Some(expected) {
-                        continue;
-                    }
-                    here += 1;
-                    if slot == 0 && sector.payload() != self.loom.page() {
-                        findings.stale_pages += 1;
-                        continue;
-                    }
-                    if region.canonical && region.replica == 0 {
-                        let copy = usize::from(region.copy == Copy::B);
-                        present[copy][region.position + i] = true;
-                    }
-                    // Two intact sectors for one slot that differ were made on purpose.
-                    forged[usize::from(slot)] |=
-                        hand.certain[usize::from(slot)].is_some() && !twins[i];
-                    hand.certain[usize::from(slot)].get_or_insert(index);
-                } else if slot != 0
-                    && (i + 1) * size <= read
-                    && expected.distance(sector.frame_bytes()) <= BELIEVED_BITS
-                {
-                    near.push((slot, index));
-                    exact += usize::from(expected.names(sector.frame_bytes()));
-                }
-            }
-            if (exact + here) * BELIEVED_SHARE >= near.len() + here {
-                hand.believed.append(&mut near);
-            }
-            first += region.count;
-        }
-        for (certain, forged) in hand.certain.iter_mut().zip(forged) {
-            if forged {
-                *certain = None;
-            }
-        }
-        findings.bad = present
-            .iter()
-            .flatten()
-            .filter(|present| !**present)
-            .count() as u64;
-        Ok((hand, findings))
-    }
-
-    /// Reads sectors whose tag fails once more: memory, cable or controller may be at fault.
-    fn read_again(&self, region: &Region, bytes: &mut [u8], good: &mut [bool]) -> Result<u64> {
-        let size = self.loom.geometry.sector_size();
-        let source = &*self.replicas[region.replica].source;
-        let mut unstable = 0;
-        let mut again = vec![0; size];
-        for (i, sector) in bytes.chunks_exact_mut(size).enumerate() {
-            if good[i] {
-                continue;
-            }
-            let at = region.offset + (i * size) as u64;
-            let read = read_past_errors(source, &mut again, at)?;
-            if read == size && again != *sector {
-                unstable += 1;
-                if super::sector::is_intact(&again) {
-                    sector.copy_from_slice(&again);
-                    good[i] = true;
-                }
-            }
-        }
-        Ok(unstable)
-    }
-
     /// Rungs 2 and 3: the data sectors from those that are certain, if there are k of them.
     fn fill(&self, hand: &Hand, target: Target) -> Result<Option<Vec<u8>>> {
-        let geometry = &self.loom.geometry;
-        let size = geometry.payload_size();
+        let size = self.loom.geometry.payload_size();
         let k = usize::from(target.k);
         let have: Vec<(u8, &[u8])> = hand
-            .certain
-            .iter()
-            .enumerate()
-            .skip(1)
-            .filter_map(|(slot, index)| Some((slot as u8, self.payload(hand, (*index)?))))
+            .all_certain()
+            .map(|(slot, sector)| (slot, sector.payload()))
             .collect();
         if have.len() < k {
             return Ok(None);
@@ -585,8 +289,8 @@ impl Healer {
         let mut missing = Vec::new();
         let mut out = Vec::new();
         for (slot, row) in (1..=target.k).zip(data.chunks_exact_mut(size)) {
-            match hand.certain[usize::from(slot)] {
-                Some(index) => row.copy_from_slice(self.payload(hand, index)),
+            match hand.certain(slot) {
+                Some(sector) => row.copy_from_slice(sector.payload()),
                 None => {
                     missing.push(slot);
                     out.push(row);
@@ -603,26 +307,20 @@ impl Healer {
     /// was made, or somebody altered them.
     fn wrong_parity(&self, hand: &Hand, target: Target, data: &[u8]) -> Result<u64> {
         let geometry = &self.loom.geometry;
-        let parity: Vec<(u8, &[u8])> = (geometry.data()..=u8::MAX)
-            .skip(1)
-            .filter_map(|slot| {
-                let index = hand.certain[usize::from(slot)]?;
-                Some((slot, self.payload(hand, index)))
-            })
+        let parity: Vec<(u8, &[u8])> = hand
+            .all_certain()
+            .filter(|(slot, _)| *slot > geometry.data())
+            .map(|(slot, sector)| (slot, sector.payload()))
             .collect();
         let rows: Vec<&[u8]> = data.chunks_exact(geometry.payload_size()).collect();
         if parity.is_empty() || self.loom.code.is_consistent(&rows, &parity)? {
             return Ok(0);
         }
-        let woven = self.loom.weave(
-            target.kind,
-            target.block,
-            data,
-            geometry.copies(),
-            Vec::new(),
-        )?;
+        let Target { kind, block, .. } = target;
+        let copies = geometry.copies();
+        let woven = self.loom.weave(kind, block, data, copies, Vec::new())?;
         let mut wrong = 0;
-        for &copy in geometry.copies() {
+        for &copy in copies {
             for (slot, row) in &parity {
                 if let Some(position) = geometry.position(copy, target.k, *slot) {
                     let right = Sector::new(woven.at(copy, position)).payload();
@@ -640,19 +338,12 @@ impl Healer {
         // Believed copies of a slot; where two differ, the byte is an erasure.
         let mut rows: Vec<Believed> = Vec::new();
         let mut row_of: [Option<usize>; CODE_LEN] = [None; CODE_LEN];
-        for (slot, index) in hand.certain.iter().enumerate().skip(1) {
-            if let Some(index) = index {
-                row_of[slot] = Some(rows.len());
-                rows.push((
-                    slot as u8,
-                    self.payload(hand, *index).to_vec(),
-                    None,
-                    trust_certain,
-                ));
-            }
+        for (slot, sector) in hand.all_certain() {
+            row_of[usize::from(slot)] = Some(rows.len());
+            rows.push((slot, sector.payload().to_vec(), None, trust_certain));
         }
-        for &(slot, index) in &hand.believed {
-            let payload = self.payload(hand, index);
+        for (slot, sector) in hand.believed() {
+            let payload = sector.payload();
             match row_of[usize::from(slot)] {
                 // A repetition code counts every copy as a vote of its own.
                 Some(_) if k == 1 => rows.push((slot, payload.to_vec(), None, false)),
@@ -709,11 +400,31 @@ impl Healer {
         }
         Ok(Some(data))
     }
+}
 
-    fn payload<'a>(&self, hand: &'a Hand, index: usize) -> &'a [u8] {
-        let size = self.loom.geometry.sector_size();
-        Sector::new(&hand.bytes[index * size..(index + 1) * size]).payload()
+/// The entry that the block table has for a block of these data.
+fn entry_of(loom: &Loom, hand: &Hand, target: Target, data: &[u8]) -> Entry {
+    let size = loom.geometry.sector_size();
+    let rows = data.chunks_exact(loom.geometry.payload_size());
+    let known = |slot: u8, row: &[u8]| hand.certain(slot).filter(|s| s.payload() == row);
+    // Tags cover frame and payload, so those that are not in hand are made from both.
+    let mut made = Vec::new();
+    for (slot, row) in (1..=target.k).zip(rows.clone()) {
+        if known(slot, row).is_none() {
+            made.extend_from_slice(&target.frame(loom, slot).to_bytes());
+            made.extend_from_slice(row);
+            made.extend_from_slice(&[0; TAG_LEN]);
+        }
     }
+    write_tags(&mut made, size);
+    let mut made = made
+        .chunks_exact(size)
+        .map(|sector| Sector::new(sector).tag());
+    let tags: Vec<&[u8]> = (1..=target.k)
+        .zip(rows)
+        .filter_map(|(slot, row)| known(slot, row).map_or_else(|| made.next(), |s| Some(s.tag())))
+        .collect();
+    Entry::of(&tags)
 }
 
 /// A row for the decoder: slot, bytes, where copies of it differ, and whether it is certain.

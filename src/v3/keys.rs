@@ -126,6 +126,7 @@ impl Keys {
             )),
             None => Err(Error::WrongPassphrase {
                 slots: page.key_slots.len(),
+                older: None,
             }),
         }
     }

@@ -4,6 +4,7 @@
 pub mod block;
 pub mod container;
 pub mod geometry;
+mod hand;
 pub mod heal;
 pub mod info;
 pub mod keys;
@@ -16,6 +17,7 @@ pub mod order;
 pub mod page;
 pub mod passphrase;
 pub mod payload;
+pub mod replica;
 pub mod scan;
 pub mod sealed;
 mod search;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::block::Loom;
 use super::geometry::{Copy, Geometry};
-use super::heal::{Healer, Outcome, Region, Replica, Target};
+use super::heal::{Healer, Outcome, Target};
 use super::order::Order;
 use super::page::Page;
+use super::replica::{Region, Replica};
 use super::scan::{Piece, Survey, Vote, read_past_errors};
 use super::sealed::Opener;
 use super::search::{Found, find_page, newest_page, vote};
@@ -31,6 +32,10 @@ pub struct Structure {
     pub entries: Vec<Option<Entry>>,
     /// Heals blocks where the sectors lie.
     pub healer: Healer,
+    /// The highest generation of a header page that is older than the valid one.
+    pub older: Option<u32>,
+    /// Where nothing tells how many blocks there are: how many were seen.
+    pub seen: Option<u64>,
     /// Whether a scan of the whole file was needed.
     pub scanned: bool,
     /// Findings worth a sentence.
@@ -147,6 +152,8 @@ impl Structure {
             census,
             entries,
             healer,
+            older: None,
+            seen: None,
             scanned: false,
             notes: Vec::new(),
         }))
@@ -165,8 +172,16 @@ impl Structure {
             .iter()
             .map(|source| Survey::new(&**source, &archive, &geometry, limits))
             .collect::<Result<_>>()?;
+        let mut older = None;
         for (source, survey) in sources.iter().zip(&surveys) {
-            newest_page(&**source, survey, &mut found, notes)?;
+            older = newest_page(&**source, survey, &mut found)?.max(older);
+        }
+        if older.is_some() {
+            notes.push(
+                "header pages of different generations: a change of passphrase was cut short, or an \
+                 older replica is merged; the newest one is valid"
+                    .into(),
+            );
         }
         let loom = Loom::new(archive, &found.page)?;
         let replicas = sources
@@ -195,15 +210,22 @@ impl Structure {
                 None => votes = Survey::votes(surveys.iter()),
             }
         }
-        let (census, entries) = match table {
-            Some(table) => table,
+        let (census, entries, seen) = match table {
+            Some((census, entries)) => (census, entries, None),
             None => {
-                let census = census_by_votes(&geometry, &votes, sources, notes)?;
+                let (census, seen) = census_by_votes(&geometry, &votes, sources)?;
                 check_memory(&geometry, census.blocks(), limits)?;
-                (census, vec![None; census.entries() as usize])
+                (census, vec![None; census.entries() as usize], seen)
             }
         };
         check_memory(&geometry, census.blocks(), limits)?;
+        if seen.is_some() {
+            notes.push(
+                "neither the block table nor the manifest is left: the backup may never have been \
+                 finished; its data can be salvaged"
+                    .into(),
+            );
+        }
         if entries.iter().any(Option::is_none) {
             notes.push(
                 "the block table, or a part of it, is lost; it is made again from the blocks, if \
@@ -221,6 +243,8 @@ impl Structure {
             census,
             entries,
             healer,
+            older,
+            seen,
             scanned: true,
             notes: std::mem::take(notes),
         })
@@ -239,6 +263,15 @@ impl Structure {
             replica.place(&self.order, survey);
         }
         Ok(healer)
+    }
+
+    /// Blocks and sectors of the archive; blocks seen and 0 where nothing tells how many there are.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        match self.seen {
+            Some(seen) => (seen, 0),
+            None => (self.order.blocks(), self.order.sectors()),
+        }
     }
 
     /// What is known of one block.
@@ -461,13 +494,13 @@ impl Claim {
 }
 
 /// How many blocks there are, without a block table: the number of the manifest block tells. An
-/// unfinished backup has none; then what was written of the data can be salvaged.
+/// unfinished backup has none; then what was written of the data can be salvaged, and the number of
+/// blocks that were seen is returned too.
 fn census_by_votes(
     geometry: &Geometry,
     votes: &BTreeMap<u64, Vote>,
     sources: &[Arc<dyn Source>],
-    notes: &mut Vec<String>,
-) -> Result<Census> {
+) -> Result<(Census, Option<u64>)> {
     let lost = |what: &str| {
         Error::Damaged(Damage {
             what: what.into(),
@@ -486,6 +519,7 @@ fn census_by_votes(
         .clone()
         .filter(|(_, vote)| vote.kind == Kind::Manifest)
         .max_by_key(|(_, vote)| vote.hits);
+    let mut seen = None;
     let census = match manifest {
         Some((&manifest, _)) => {
             let index = votes.range(..manifest).rev();
@@ -502,13 +536,10 @@ fn census_by_votes(
                 .rfind(|(_, vote)| vote.kind == Kind::Data)
                 .map(|(&block, _)| block);
             let last = last.ok_or_else(|| lost("no sector of any block is left"))?;
-            notes.push(
-                "neither the block table nor the manifest is left: the backup may never have been \
-                 finished; its data can be salvaged"
-                    .into(),
-            );
+            seen = Some(votes.range(..=last).count() as u64);
             Census::new(geometry, last + 1, 0)
         }
     };
-    census.ok_or_else(|| lost("the frames of its sectors contradict each other"))
+    let census = census.ok_or_else(|| lost("the frames of its sectors contradict each other"))?;
+    Ok((census, seen))
 }

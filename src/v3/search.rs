@@ -67,35 +67,35 @@ fn intact_page(sector: &[u8]) -> Result<Option<Found>> {
     }
 }
 
-/// Of the header pages in a survey, the one of the highest generation that proves itself.
+/// Puts the header page of the highest generation in a survey in the place of `found`. Returns the
+/// highest generation of those that are older.
 pub(super) fn newest_page(
     source: &dyn Source,
     survey: &Survey,
     found: &mut Found,
-    notes: &mut Vec<String>,
-) -> Result<()> {
+) -> Result<Option<u32>> {
     let mut sector = vec![0; found.page.geometry.sector_size()];
+    let mut older = None;
     for &offset in &survey.pages {
         if read_past_errors(source, &mut sector, offset)? < sector.len() {
             continue;
         }
-        if let Some(other) = intact_page(&sector)?
-            && other.archive == found.archive
-            && other.page.geometry == found.page.geometry
-            && other.page.lag == found.page.lag
-            && other.page.generation != found.page.generation
+        let Some(mut other) = intact_page(&sector)? else {
+            continue;
+        };
+        if other.archive != found.archive
+            || other.page.geometry != found.page.geometry
+            || other.page.lag != found.page.lag
+            || other.page.generation == found.page.generation
         {
-            let note = "header pages of different generations: a change of passphrase was cut \
-                        short, or an older replica is merged; the newest one is valid";
-            if !notes.iter().any(|n| n == note) {
-                notes.push(note.into());
-            }
-            if other.page.generation > found.page.generation {
-                *found = other;
-            }
+            continue;
         }
+        if other.page.generation > found.page.generation {
+            std::mem::swap(&mut other, found);
+        }
+        older = older.max(Some(other.page.generation));
     }
-    Ok(())
+    Ok(older)
 }
 
 /// The header page among all sectors that look like one: an intact one of the highest generation,

@@ -88,25 +88,32 @@ impl Walker<'_> {
     fn copy_a(&self, at: u64, block: u64) -> Result<Option<Vote>> {
         let geometry = self.geometry;
         let frames = self.frames(at, geometry.sectors(Copy::A, geometry.data()))?;
-        let least = geometry.sectors(Copy::A, 1) * FRAME_LEN;
-        let Some(first) = frames.get(..least) else {
+        let Some((kind, k)) = self.stated(&frames, Copy::A, block) else {
             return Ok(None);
         };
-        let k = majority(first, 7);
-        let kind = Kind::from_byte(majority(first, 5)).filter(|kind| *kind != Kind::End);
-        Ok(kind
-            .filter(|_| (1..=geometry.data()).contains(&k))
-            .filter(|&kind| self.fits(&frames, Copy::A, block, kind, k))
-            .map(|kind| Vote {
-                kind,
-                k,
-                hits: geometry.sectors(Copy::A, k) as u32,
-            }))
+        let fits = kind != Kind::End
+            && (1..=geometry.data()).contains(&k)
+            && self.fits(&frames, Copy::A, block, kind, k);
+        Ok(fits.then(|| Vote {
+            kind,
+            k,
+            hits: geometry.sectors(Copy::A, k) as u32,
+        }))
+    }
+
+    /// Kind and number of data sectors that most of the first frames state, if they are those of a
+    /// copy of this block. As many of them take part as the shortest copy has.
+    fn stated(&self, frames: &[u8], copy: Copy, block: u64) -> Option<(Kind, u8)> {
+        let first = frames.get(..self.geometry.sectors(copy, 1) * FRAME_LEN)?;
+        let number = std::array::from_fn(|i| majority(first, 8 + i));
+        let kind = Kind::from_byte(majority(first, 5))?;
+        (u64::from_le_bytes(number) == block).then(|| (kind, majority(first, 7)))
     }
 
     fn is_copy(&self, at: u64, copy: Copy, block: u64, kind: Kind, k: u8) -> Result<bool> {
         let frames = self.frames(at, self.geometry.sectors(copy, k))?;
-        Ok(self.fits(&frames, copy, block, kind, k))
+        let stated = self.stated(&frames, copy, block) == Some((kind, k));
+        Ok(stated && self.fits(&frames, copy, block, kind, k))
     }
 
     fn is_end(&self, at: u64, blocks: u64) -> Result<bool> {
@@ -243,7 +250,11 @@ mod tests {
         let geometry = Geometry::of(Profile::Standard, 9).unwrap();
         let ks = [geometry.data(), geometry.data(), 77, 1, 2, 1];
         let whole = file(&geometry, 0, &ks);
-        for (from, to) in [(1, whole.len()), (512, whole.len()), (0, whole.len() / 2)] {
+        for (from, to) in [
+            (1, whole.len()),
+            (0, whole.len() / 2),
+            (whole.len() / 2, whole.len()),
+        ] {
             let part = whole[from..to].to_vec();
             assert!(walk(&part, ARCHIVE, &geometry, 0).unwrap().is_none());
         }

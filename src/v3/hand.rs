@@ -1,0 +1,239 @@
+//! The sectors that were read for one block, sorted by how far they can be believed.
+
+use super::block::Loom;
+use super::geometry::Copy;
+use super::heal::{Findings, Target};
+use super::layout::{BELIEVED_BITS, BELIEVED_SHARE, CODE_LEN};
+use super::replica::{Region, Replica};
+use super::scan::read_past_errors;
+use super::sector::{Sector, intact, is_intact};
+use crate::Result;
+use crate::pipeline::Pool;
+
+/// Sectors that are read for one block at most, in each replica and once more.
+const SECTORS_MAX: usize = 1024;
+
+/// The sectors that were read for one block.
+pub(super) struct Hand {
+    bytes: Vec<u8>,
+    sector_size: usize,
+    /// For every slot, the sectors that are certain, by index in `bytes`: at most one.
+    certain: [Option<usize>; CODE_LEN],
+    /// Sectors whose tag fails and whose frame is near the expected one: slot and index.
+    believed: Vec<(u8, usize)>,
+    /// Where the bytes come from, and go back to.
+    buffers: Pool,
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.buffers.give(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// The sectors of one region as they were read: beginning with sector `first` of the hand.
+struct Reading<'a> {
+    region: &'a Region,
+    first: usize,
+    /// The slots that the region should hold.
+    slots: Vec<u8>,
+    /// Which of them are intact.
+    good: Vec<bool>,
+    /// Which of them equal an intact sector that was in hand before.
+    twins: Vec<bool>,
+    /// Bytes that the source had.
+    read: usize,
+}
+
+impl Hand {
+    /// Reads the regions and sorts their sectors.
+    pub(super) fn gather(
+        loom: &Loom,
+        replicas: &[Replica],
+        regions: &[Region],
+        target: Target,
+        buffers: &Pool,
+    ) -> Result<(Hand, Findings)> {
+        let geometry = &loom.geometry;
+        let regions = bounded(regions, replicas.len());
+        let total: usize = regions.iter().map(|region| region.count).sum();
+        let mut hand = Hand {
+            bytes: buffers.take(),
+            sector_size: geometry.sector_size(),
+            certain: [None; CODE_LEN],
+            believed: Vec::new(),
+            buffers: buffers.clone(),
+        };
+        hand.bytes.resize(total * hand.sector_size, 0);
+        let mut findings = Findings::default();
+        // Which sectors a canonical first replica has where they belong, copy by copy.
+        let mut present: Vec<Vec<bool>> = geometry
+            .copies()
+            .iter()
+            .map(|copy| vec![false; geometry.sectors(*copy, target.k)])
+            .collect();
+        let mut forged = [false; CODE_LEN];
+        let mut first = 0;
+        for region in &regions {
+            let slots = geometry.slots(region.copy, target.k);
+            let slots = slots.skip(region.position).take(region.count).collect();
+            let replica = &replicas[region.replica];
+            let (reading, unstable) = hand.read(replica, region, first, slots)?;
+            findings.unstable += unstable;
+            let in_place = hand.sort(loom, target, &reading, &mut forged);
+            if region.canonical && region.replica == 0 {
+                let copy = usize::from(region.copy == Copy::B);
+                for i in in_place {
+                    present[copy][region.position + i] = true;
+                }
+            }
+            first += region.count;
+        }
+        for (certain, forged) in hand.certain.iter_mut().zip(forged) {
+            if forged {
+                *certain = None;
+            }
+        }
+        let present = present.iter().flatten();
+        findings.bad = present.filter(|present| !**present).count() as u64;
+        Ok((hand, findings))
+    }
+
+    /// Reads a region; sectors that are not intact are read once more, and the number of those that
+    /// differ then is returned too.
+    fn read<'a>(
+        &mut self,
+        replica: &Replica,
+        region: &'a Region,
+        first: usize,
+        slots: Vec<u8>,
+    ) -> Result<(Reading<'a>, u64)> {
+        let size = self.sector_size;
+        let source = &*replica.source;
+        let (before, bytes) = self.bytes.split_at_mut(first * size);
+        let bytes = &mut bytes[..region.count * size];
+        let read = read_past_errors(source, bytes, region.offset)?;
+        // The buffer still holds the sectors of an earlier block.
+        bytes[read..].fill(0);
+        // A sector that equals an intact one is intact, and is not hashed.
+        let twins: Vec<bool> = slots
+            .iter()
+            .zip(bytes.chunks_exact(size))
+            .map(|(&slot, sector)| {
+                self.certain[usize::from(slot)]
+                    .is_some_and(|index| *sector == before[index * size..(index + 1) * size])
+            })
+            .collect();
+        let mut good = intact(bytes, size, |i| !twins[i] && (i + 1) * size <= read);
+        for (good, twin) in good.iter_mut().zip(&twins) {
+            *good |= twin;
+        }
+        // Memory, cable or controller may be at fault.
+        let mut unstable = 0;
+        let mut again = vec![0; size];
+        for (i, sector) in bytes.chunks_exact_mut(size).enumerate() {
+            if good[i] {
+                continue;
+            }
+            let at = region.offset + (i * size) as u64;
+            if read_past_errors(source, &mut again, at)? == size && again != *sector {
+                unstable += 1;
+                if is_intact(&again) {
+                    sector.copy_from_slice(&again);
+                    good[i] = true;
+                }
+            }
+        }
+        let reading = Reading {
+            region,
+            first,
+            slots,
+            good,
+            twins,
+            read,
+        };
+        Ok((reading, unstable))
+    }
+
+    /// Sorts the sectors of a reading; returns those that are what should stand in their place.
+    fn sort(
+        &mut self,
+        loom: &Loom,
+        target: Target,
+        reading: &Reading<'_>,
+        forged: &mut [bool; CODE_LEN],
+    ) -> Vec<usize> {
+        let size = self.sector_size;
+        let (mut in_place, mut near) = (Vec::new(), Vec::new());
+        // A range that is searched by mistake holds other sectors of the archive, whose frames
+        // differ in few bits. So enough sectors must be the ones expected, or name exactly the
+        // slot and block expected.
+        let (mut exact, mut here) = (0, 0);
+        let bytes = &self.bytes[reading.first * size..][..reading.region.count * size];
+        for (i, (bytes, &slot)) in bytes.chunks_exact(size).zip(&reading.slots).enumerate() {
+            let expected = target.frame(loom, slot);
+            let sector = Sector::new(bytes);
+            let index = reading.first + i;
+            if reading.good[i] {
+                if sector.frame() != Some(expected) {
+                    continue;
+                }
+                here += 1;
+                // A header page that is not the valid one is out of place everywhere.
+                if slot == 0 && sector.payload() != loom.page() {
+                    continue;
+                }
+                in_place.push(i);
+                // Two intact sectors for one slot that differ were made on purpose.
+                let certain = &mut self.certain[usize::from(slot)];
+                forged[usize::from(slot)] |= certain.is_some() && !reading.twins[i];
+                certain.get_or_insert(index);
+            } else if slot != 0
+                && (i + 1) * size <= reading.read
+                && expected.distance(sector.frame_bytes()) <= BELIEVED_BITS
+            {
+                near.push((slot, index));
+                exact += usize::from(expected.names(sector.frame_bytes()));
+            }
+        }
+        if (exact + here) * BELIEVED_SHARE >= near.len() + here {
+            self.believed.append(&mut near);
+        }
+        in_place
+    }
+
+    /// The intact sector of a slot.
+    pub(super) fn certain(&self, slot: u8) -> Option<Sector<'_>> {
+        self.certain[usize::from(slot)].map(|index| self.sector(index))
+    }
+
+    /// The intact sectors of the code, by their slots.
+    pub(super) fn all_certain(&self) -> impl Iterator<Item = (u8, Sector<'_>)> {
+        (1..=u8::MAX).filter_map(|slot| Some((slot, self.certain(slot)?)))
+    }
+
+    /// The sectors whose tag fails and whose frame is near the expected one. A slot may have several.
+    pub(super) fn believed(&self) -> impl Iterator<Item = (u8, Sector<'_>)> {
+        let all = self.believed.iter();
+        all.map(|&(slot, index)| (slot, self.sector(index)))
+    }
+
+    fn sector(&self, index: usize) -> Sector<'_> {
+        Sector::new(&self.bytes[index * self.sector_size..][..self.sector_size])
+    }
+}
+
+/// As many of the regions as a block may take memory for, the canonical ones first: forged and
+/// misread frames can name any number.
+fn bounded(regions: &[Region], replicas: usize) -> Vec<Region> {
+    let mut regions = regions.to_vec();
+    regions.sort_by_key(|region| !region.canonical);
+    let mut room = SECTORS_MAX * (1 + replicas);
+    let fits = |region: &Region| {
+        room = room.saturating_sub(region.count);
+        room > 0
+    };
+    let count = regions.iter().copied().take_while(fits).count();
+    regions.truncate(count);
+    regions
+}
