@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +134,31 @@ def discover(
                 f"No such model in the backup: {', '.join(unknown)}. Use app_label.ModelName; "
                 "proxies, unmanaged and excluded models have no rows of their own."
             )
+    if wanted is None:
+        notes += _left_out_targets(plans)
     return Scope(_dependencies_first(plans), notes)
+
+
+def has_natural_key(model: Any) -> bool:
+    """Whether rows of a model can be named without their ids, as content types can."""
+    manager = model._default_manager
+    return hasattr(model, "natural_key") and hasattr(manager, "get_by_natural_key")
+
+
+def _left_out_targets(plans: dict[str, ModelPlan]) -> Iterator[str]:
+    """References to rows that are not in the backup, and that another database may not have."""
+    for plan in plans.values():
+        for f in plan.model._meta.local_concrete_fields:
+            remote = getattr(f, "remote_field", None)
+            if remote is None or not getattr(f, "db_constraint", False):
+                continue
+            target = remote.model._meta.concrete_model
+            left_out = target._meta.label_lower not in plans and f.name not in plan.excluded
+            if left_out and not has_natural_key(remote.model):
+                yield (
+                    f"{plan.model._meta.label}.{f.name} refers to {target._meta.label}, which is "
+                    "not in the backup: such rows come back only where that row is."
+                )
 
 
 def _dependencies_first(plans: dict[str, ModelPlan]) -> list[ModelPlan]:

@@ -24,7 +24,7 @@ from django.db.models.expressions import ExpressionWrapper
 from django.utils.duration import duration_string
 from django.utils.functional import Promise
 
-from .discovery import ModelPlan
+from .discovery import ModelPlan, has_natural_key
 from .exceptions import BackupError
 
 #: Rows handled at a time.
@@ -162,11 +162,8 @@ class NaturalKeys:
         if field.remote_field is None or not hasattr(field, "target_field"):
             return False
         target = field.remote_field.model
-        return (
-            target._meta.concrete_model._meta.label_lower not in self.labels
-            and hasattr(target, "natural_key")
-            and hasattr(target._default_manager, "get_by_natural_key")
-        )
+        label = target._meta.concrete_model._meta.label_lower
+        return label not in self.labels and has_natural_key(target)
 
     def resolve(self, field: Any, values: Any) -> dict[Any, Any]:
         """From values of a foreign key to natural keys; a value with no row is left out."""

@@ -11,7 +11,6 @@ from typing import Any
 from django.apps import apps
 from django.core.management.color import no_style
 from django.db import DatabaseError, IntegrityError, connections, models, reset_queries, transaction
-from django.db.models import Exists, OuterRef, Q
 
 from . import conf, container, legacy, legacy_salvage
 from . import salvage as salvaging
@@ -23,6 +22,7 @@ from .load import NaturalLookup, RowLoader, database_says
 from .placing import Placer
 from .registry import BackupRegistry, backup_registry
 from .reports import ModelResult, RestoreReport
+from .settle import settle_insiders, settle_outsiders
 from .tarstream import pieces
 
 
@@ -199,10 +199,11 @@ class _Restore:
         with contextlib.suppress(_RollBack), transaction.atomic(using=self.using):
             with self.connection.constraint_checks_disabled():
                 self._consume(events)
+                inside = [loader.model for loader in self.loaders.values() if loader is not None]
                 if self.flush:
-                    self._settle_outsiders()
+                    self.report.notes += settle_outsiders(inside, self.using)
                 if self.salvage:
-                    self._settle_insiders()
+                    self.report.skipped += settle_insiders(inside, self.using)
             self._check_constraints()
             self.placer.check_links()
             self._count()
@@ -367,96 +368,6 @@ class _Restore:
                 self.report.notes.append(
                     f"{item.get('name')} was missing when the backup was made."
                 )
-
-    def _settle_outsiders(self) -> None:
-        """After a flush: rows that are not in the backup and refer to rows that are gone.
-
-        Their foreign keys say what a deletion means for them; where they forbid it, the restore
-        stops.
-        """
-        inside = {loader.model for loader in self.loaders.values() if loader is not None}
-        for model in apps.get_models(include_auto_created=True):
-            meta = model._meta
-            if model in inside or meta.proxy or meta.swapped or not meta.managed:
-                continue
-            for field in meta.local_concrete_fields:
-                remote = field.remote_field
-                if remote is None or not hasattr(field, "target_field"):
-                    continue
-                if remote.model._meta.concrete_model not in inside:
-                    continue
-                self._settle(model, field, remote)
-
-    def _settle_insiders(self) -> None:
-        """After a salvage: rows that refer to lost ones go as well, until all fit together."""
-        inside = [loader.model for loader in self.loaders.values() if loader is not None]
-        # Rows of django-dbs bring the tables between them as lists, without rows of their own.
-        for model in list(inside):
-            for many in model._meta.local_many_to_many:
-                through = many.remote_field.through
-                if through._meta.auto_created and through not in inside:
-                    inside.append(through)
-        again = True
-        while again:
-            again = False
-            for model in inside:
-                for field in model._meta.local_concrete_fields:
-                    if field.remote_field is None or not hasattr(field, "target_field"):
-                        continue
-                    target = models.QuerySet(
-                        model=field.remote_field.model._meta.concrete_model, using=self.using
-                    )
-                    rows = models.QuerySet(model=model, using=self.using).filter(
-                        Q(**{f"{field.name}__isnull": False}),
-                        ~Exists(
-                            target.filter(**{field.target_field.attname: OuterRef(field.attname)})
-                        ),
-                    )
-                    count = rows.count()
-                    if not count:
-                        continue
-                    again = True
-                    what = f"{count} rows of {model._meta.label} refer by {field.name} to lost rows"
-                    if field.null:
-                        rows.update(**{field.name: None})
-                        self.report.skipped.append(f"{what}: emptied")
-                    else:
-                        keys = list(rows.values_list("pk", flat=True))
-                        for start in range(0, len(keys), 500):
-                            part = models.QuerySet(model=model, using=self.using)
-                            part.filter(pk__in=keys[start : start + 500])._raw_delete(self.using)
-                        self.report.skipped.append(f"{what}: left out")
-
-    def _settle(self, model: Any, field: Any, remote: Any) -> None:
-        try:
-            target = models.QuerySet(model=remote.model._meta.concrete_model, using=self.using)
-            rows = models.QuerySet(model=model, using=self.using).filter(
-                Q(**{f"{field.name}__isnull": False}),
-                ~Exists(target.filter(**{field.target_field.attname: OuterRef(field.attname)})),
-            )
-            count = rows.count()
-        except DatabaseError:
-            return
-        if not count:
-            return
-        label = model._meta.label
-        if remote.on_delete is models.CASCADE:
-            rows.delete()
-            self.report.notes.append(
-                f"{count} rows of {label} referred to rows that are not in the backup and were "
-                "deleted with them."
-            )
-        elif remote.on_delete is models.SET_NULL:
-            rows.update(**{field.name: None})
-            self.report.notes.append(
-                f"{count} rows of {label} referred to rows that are not in the backup: their "
-                f"{field.name} is empty now."
-            )
-        elif getattr(field, "db_constraint", True):
-            raise RestoreError(
-                f"{count} rows of {label}, which is not in the backup, refer by {field.name} to "
-                "rows that --flush would delete. Delete them first, or restore without --flush."
-            )
 
     def _check_constraints(self) -> None:
         tables = []
