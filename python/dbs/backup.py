@@ -56,12 +56,14 @@ def create_backup(
     """Backs up the project.
 
     With `output` the backup is streamed to that path and a `BackupFile` comes back, which
-    `validate_backup`, `restore_backup` and `push_backup` take. Without, the whole backup comes
-    back as bytes, which suits small projects.
+    `validate_backup`, `restore_backup` and `push_backup` take; a file of that name is replaced,
+    when the new one is verified, unless ``overwrite=False``. Without, the whole backup comes back
+    as bytes, which suits small projects.
 
     Options: see `write_backup`.
     """
     if output is not None:
+        options.setdefault("overwrite", True)
         report = write_backup(output, passphrase, **options)
         return BackupFile(output, report)
     buffer = io.BytesIO()

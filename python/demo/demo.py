@@ -114,7 +114,7 @@ def say(text: str) -> None:
 
 
 def run(folder: Path, *command: str, **environment: str) -> None:
-    shown = " ".join(["python", *command])
+    shown = " ".join([*(f"{k}={v}" for k, v in environment.items()), "python", *command])
     print(f"$ {shown}", flush=True)
     subprocess.run(
         [sys.executable, *command],
@@ -176,6 +176,7 @@ def main() -> None:
     run(folder, "fill.py")
     say("Back it up")
     run(folder, "manage.py", "dbs_backup", "backup.dbs")
+    written = hashlib.sha256((folder / "backup.dbs").read_bytes()).hexdigest()
     say("Break the backup: a fifth of it in one piece, and one sector in fifty elsewhere")
     damage(folder / "backup.dbs")
     print("$ python manage.py dbs_validate backup.dbs")
@@ -200,6 +201,9 @@ def main() -> None:
     say("Repair the file itself: bit for bit as it was written")
     run(folder, "manage.py", "dbs_repair", "backup.dbs", "repaired.dbs")
     run(folder, "manage.py", "dbs_validate", "repaired.dbs")
+    if hashlib.sha256((folder / "repaired.dbs").read_bytes()).hexdigest() != written:
+        sys.exit("the repaired file is not the one that was written")
+    print("repaired.dbs is the file that was written, bit for bit")
     print("\nAll came back.")
 
 

@@ -229,14 +229,18 @@ def test_killed_in_the_middle_of_a_backup(tmp_path, number):
     Tag.objects.create(name="t")
     folder = tmp_path / "backups"
     folder.mkdir()
-    process = child(
-        tmp_path, "backup",
-        f"module.write_backup({str(folder / 'b.dbs')!r}, 'x', kdf=(1, 64, 1), progress=progress)",
-    )
-    process.send_signal(number)
-    process.wait(30)
-    assert process.returncode != 0
-    assert os.listdir(folder) == []
+    (folder / "old.dbs").write_bytes(b"the last backup")
+    for name in ("new.dbs", "old.dbs"):
+        process = child(
+            tmp_path, "backup",
+            f"module.write_backup({str(folder / name)!r}, 'x', kdf=(1, 64, 1), progress=progress,"
+            " overwrite=True)",
+        )
+        process.send_signal(number)
+        process.wait(30)
+        assert process.returncode != 0
+        assert os.listdir(folder) == ["old.dbs"]
+        assert (folder / "old.dbs").read_bytes() == b"the last backup"
 
 
 def test_killed_in_the_middle_of_a_restore(tmp_path, settings):
@@ -270,6 +274,48 @@ def test_killed_in_the_middle_of_a_restore(tmp_path, settings):
     assert code == 0, err
     assert Tag.objects.get().name == "t"
     assert storage.open("up/1.txt").read() == b"content 1"
+    assert not [n for n in os.listdir(storage.location) if n.startswith(".dbs-restore-")]
+
+
+def test_killed_while_files_are_moved(tmp_path, settings):
+    """The rows are there, and some of the files: each is the old one or the new one, never half.
+
+    The next restore brings the rest and clears what was staged.
+    """
+    rows = []
+    for i in range(4):
+        row = Upload.objects.create()
+        row.file.save(f"{i}.txt", ContentFile(b"from the backup %d" % i))
+        rows.append(row)
+    path = tmp_path / "b.dbs"
+    path.write_bytes(create_backup("x", **KDF))
+    storage = row.file.storage
+    Upload.objects.all().delete()
+    for i in range(4):
+        with open(storage.path(f"up/{i}.txt"), "wb") as file:
+            file.write(b"newer")
+    call = (
+        "import dbs.placing\n"
+        "real, moved = os.replace, []\n"
+        "def replace(*args):\n"
+        "    if len(moved) == 2:\n"
+        "        print('running', flush=True); time.sleep(30)\n"
+        "    moved.append(args); real(*args)\n"
+        "dbs.placing.os.replace = replace\n"
+        f"module.restore_backup({str(path)!r}, 'x')"
+    )
+    process = child(tmp_path, "restore", call)
+    process.kill()
+    process.wait(30)
+    assert Upload.objects.count() == 4
+    found = [storage.open(f"up/{i}.txt").read() for i in range(4)]
+    assert sorted(found)[2:] == [b"newer", b"newer"]
+    assert all(data in (b"newer", b"from the backup %d" % i) for i, data in enumerate(found))
+    assert [n for n in os.listdir(storage.location) if n.startswith(".dbs-restore-")]
+    assert run("dbs_restore", str(path), "-p", "x")[0] == 0
+    assert [storage.open(f"up/{i}.txt").read() for i in range(4)] == [
+        b"from the backup %d" % i for i in range(4)
+    ]
     assert not [n for n in os.listdir(storage.location) if n.startswith(".dbs-restore-")]
 
 

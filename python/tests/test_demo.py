@@ -16,5 +16,6 @@ def test_demo(tmp_path):
              "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "bit for bit\n" in done.stdout
     assert "DIFFERENT" not in done.stdout
     assert done.stdout.endswith("All came back.\n")

@@ -11,6 +11,7 @@ from django.db import connections, models
 from django.db.models import signals
 
 from dbs import (
+    MissingFiles,
     NotDbs,
     RestoreError,
     WrongPassphrase,
@@ -255,3 +256,31 @@ def test_a_snapshot_is_one_moment():
     rows = list_backup(buffer.getvalue(), "x").rows
     assert rows["zoo.tag"] == 1 and rows["zoo.article"] == 0
     assert models.QuerySet(model=Tag, using="postgres").count() == 2
+
+
+def test_references_to_models_that_are_left_out_are_told(settings):
+    from dbs.discovery import discover
+
+    assert not [note for note in discover().notes if "refers to" in note]
+    settings.DBS_EXCLUDE_MODELS = ["zoo.TextKey"]
+    notes = [note for note in discover().notes if "refers to" in note]
+    assert len(notes) == 1 and "zoo.PointsToText.to refers to zoo.TextKey" in notes[0]
+
+
+def test_an_existing_file_is_replaced_by_a_verified_one_only(tmp_path, monkeypatch):
+    path = tmp_path / "backup.dbs"
+    path.write_bytes(b"the only one")
+    Upload.objects.create(file="gone.txt")
+    with pytest.raises(MissingFiles):
+        create_backup("x", output=path, **KDF)
+    assert path.read_bytes() == b"the only one"
+    Upload.objects.all().delete()
+    with monkeypatch.context() as patch:
+        patch.setattr("dbs.backup._verify", lambda *args: (_ for _ in ()).throw(OSError("no")))
+        with pytest.raises(OSError):
+            create_backup("x", output=path, **KDF)
+    assert path.read_bytes() == b"the only one"
+    with pytest.raises(FileExistsError):
+        create_backup("x", output=path, overwrite=False, **KDF)
+    backup = create_backup("x", output=path, **KDF)
+    assert validate_backup(backup, "x").clean and os.listdir(tmp_path) == ["backup.dbs"]
