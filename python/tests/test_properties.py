@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import uuid
 
 import pytest
 from django.db import models, transaction
@@ -74,7 +75,9 @@ ROW = st.fixed_dictionaries(
 @given(st.lists(ROW, min_size=1, max_size=6))
 def test_values_come_back_equal(using, rows):
     if using == "mariadb":
-        pytest.skip("MariaDB's ranges are narrower")
+        # It takes no UUID of a variant that RFC 9562 does not have.
+        for row in rows:
+            row["uuid"] = row["uuid"] and uuid.UUID(int=row["uuid"].int, version=4)
     all_rows = models.QuerySet(model=Kitchen, using=using)
     with transaction.atomic(using=using):
         all_rows._raw_delete(using)
