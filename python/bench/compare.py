@@ -106,8 +106,7 @@ def compare(project: str, work: Path, pythons: dict[str, str], rounds: int) -> l
     for _ in range(rounds):
         for name, python in pythons.items():
             site = Site(project, work / name, python)
-            if name == "ours":
-                shown = site.shown()
+            shown = site.shown()
 
             def step(label: str, *arguments: str) -> None:
                 found.setdefault((label, name), []).append(site.run("manage.py", *arguments))
