@@ -1,12 +1,17 @@
 """One side of the interoperability test: what the real package reads and writes.
 
-    package.py read FILE PASSPHRASE                 SHA-256 of the payload, length, or an error
-    package.py validate FILE PASSPHRASE             exit code 0 if the package calls it valid
-    package.py write OUT PAYLOAD VERSION BLOCK NSYM INTERLEAVE COMPRESS PASSPHRASE
+Takes jobs from standard input, a line each, with tabs between the words, and answers each with a line:
+
+    read FILE PASSPHRASE                            SHA-256 of the payload, its length
+    validate FILE PASSPHRASE                        `valid`, or what the package says
+    write OUT PAYLOAD VERSION BLOCK NSYM INTERLEAVE COMPRESS PASSPHRASE
+    backup OUT PASSPHRASE                           a backup of a few rows, made and validated by the package
 """
 
+import contextlib
 import hashlib
 import io
+import pathlib
 import sys
 import zlib
 
@@ -18,16 +23,21 @@ def setup():
     settings.configure(
         SECRET_KEY="x",
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
-        DATABASES={},
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+        USE_TZ=True,
     )
     django.setup()
 
 
-def read(path, passphrase):
-    from dbs.container.format import read_container
+def kdf():
+    from dbs.crypto.kdf import KDFParams
 
-    with open(path, "rb") as fh:
-        data = fh.read()
+    return KDFParams(time_cost=1, memory_cost=64, parallelism=2)
+
+
+def payload_of(path, passphrase):
+    data = pathlib.Path(path).read_bytes()
     if data[8:10] == b"\x00\x02":
         from dbs.container import StreamReader
 
@@ -39,10 +49,11 @@ def read(path, passphrase):
         while body:
             member = zlib.decompressobj()
             payload += member.decompress(body) + member.flush()
-            assert member.eof
+            assert member.eof, "a zlib stream ends early"
             body = member.unused_data
         return payload
     from dbs.container import BlockPlan, repair_copies
+    from dbs.container.format import read_container
     from dbs.crypto.envelope import EnvelopeMaterial, decrypt_payload
 
     manifest, copy_a, copy_b = read_container(data)
@@ -54,19 +65,31 @@ def read(path, passphrase):
     return payload
 
 
-def write(out, payload, version, block_size, nsym, interleave, compress, passphrase):
-    from dbs.crypto.kdf import KDFParams
+def read(path, passphrase):
+    payload = payload_of(path, passphrase)
+    return f"{hashlib.sha256(payload).hexdigest()} {len(payload)}"
 
-    params = KDFParams(time_cost=1, memory_cost=64, parallelism=2)
-    with open(payload, "rb") as fh:
-        payload = fh.read()
-    if version == 2:
+
+def validate(path, passphrase):
+    from dbs.engine.validate import validate_backup
+
+    result = validate_backup(pathlib.Path(path).read_bytes(), passphrase)
+    report = result.repair_report
+    if result.ok and result.decrypted_ok and not report.healed:
+        return "valid"
+    return result.summary()
+
+
+def write(out, payload, version, block_size, nsym, interleave, compress, passphrase):
+    payload = pathlib.Path(payload).read_bytes()
+    block_size, nsym, compress = int(block_size), int(nsym), compress == "1"
+    if version == "2":
         from dbs.container import StreamWriter
 
-        with open(out, "wb") as fh:
+        with open(out, "wb") as file:
             writer = StreamWriter(
-                fh, passphrase, kdf_params=params, block_size=block_size, nsym=nsym,
-                interleave=interleave, flags=1 if compress else 0,
+                file, passphrase, kdf_params=kdf(), block_size=block_size, nsym=nsym,
+                interleave=int(interleave), flags=int(compress),
             )
             if compress:
                 for start in range(0, len(payload), 1 << 20):
@@ -74,12 +97,12 @@ def write(out, payload, version, block_size, nsym, interleave, compress, passphr
             else:
                 writer.write(payload)
             writer.close()
-        return
+        return "written"
     from dbs.container import encode_copy, write_container
     from dbs.crypto import encrypt_payload
 
     body = zlib.compress(payload, 6) if compress else payload
-    ciphertext, material = encrypt_payload(body, passphrase, kdf_params=params)
+    ciphertext, material = encrypt_payload(body, passphrase, kdf_params=kdf())
     encoded, plan = encode_copy(ciphertext, block_size=block_size, nsym=nsym)
     manifest = {
         "format": "DBS",
@@ -92,28 +115,38 @@ def write(out, payload, version, block_size, nsym, interleave, compress, passphr
         "crypto": material.to_dict(),
         "stats": {"models": [], "records": 0, "files": 0},
     }
-    with open(out, "wb") as fh:
-        fh.write(write_container(manifest, encoded, encoded, flags=7 if compress else 6))
+    container = write_container(manifest, encoded, encoded, flags=7 if compress else 6)
+    pathlib.Path(out).write_bytes(container)
+    return "written"
 
 
-def main(command, *args):
+def backup(out, passphrase):
+    from django.contrib.auth.models import Group, Permission
+    from django.core.management import call_command
+
+    from dbs.engine.backup import create_backup
+
+    call_command("migrate", verbosity=0)
+    group, _ = Group.objects.get_or_create(name="Größe")
+    group.permissions.set(Permission.objects.all())
+    container = create_backup(passphrase, models=[Permission, Group], kdf_params=kdf())
+    pathlib.Path(out).write_bytes(container)
+    return validate(out, passphrase)
+
+
+def main():
     setup()
-    if command == "read":
-        payload = read(*args)
-        print(hashlib.sha256(payload).hexdigest(), len(payload))
-    elif command == "validate":
-        from dbs.engine.validate import validate_backup
-
-        with open(args[0], "rb") as fh:
-            result = validate_backup(fh.read(), args[1])
-        print(result.summary())
-        return 0 if result.ok and result.decrypted_ok else 1
-    elif command == "write":
-        out, payload, version, block_size, nsym, interleave, compress, passphrase = args
-        write(out, payload, int(version), int(block_size), int(nsym), int(interleave),
-              compress == "1", passphrase)
-    return 0
+    jobs = {"read": read, "validate": validate, "write": write, "backup": backup}
+    for line in sys.stdin:
+        command, *args = line.rstrip("\n").split("\t")
+        try:
+            # The package may print; an answer is one line.
+            with contextlib.redirect_stdout(sys.stderr):
+                answer = jobs[command](*args)
+        except Exception as error:  # what a release cannot do is an answer that is not expected
+            answer = f"{type(error).__name__}: {error}"
+        print(answer.replace("\n", " "), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main()
