@@ -4,10 +4,14 @@
 //! test here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
+mod common;
+mod legacy;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use dbs::{Error, Limits, Passphrase, Status, v1, v2};
+use legacy::corpus;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -31,23 +35,6 @@ const LOST_FILES: &[(&str, &str)] = &[
         "salt and wrapped key stand in the headers only",
     ),
 ];
-
-fn corpus() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let places = [
-        std::env::var_os("DBS_CORPUS").map(PathBuf::from),
-        Some(root.join("../shared/corpus")),
-        Some(root.join("../../shared/corpus")),
-    ];
-    let found = places
-        .into_iter()
-        .flatten()
-        .find(|p| p.join("index.json").is_file());
-    if found.is_none() {
-        println!("no corpus here: skipped");
-    }
-    found
-}
 
 fn index(corpus: &Path) -> Value {
     let text = std::fs::read(corpus.join("index.json")).unwrap();

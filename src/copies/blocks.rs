@@ -1,12 +1,15 @@
 //! The blocks of a container, each healed from its two copies as it is asked for.
 
+use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::heal::{Budget, Outcome, Stored, heal};
 use super::locate::{Map, locate};
-use super::rows::Code;
+use super::rows::{Code, ROW};
+use crate::report::Report;
 use crate::source::Source;
+use crate::version::Version;
 use crate::{Error, Limits, Result};
 
 /// How the blocks of one version lie in the file, and how they prove themselves.
@@ -36,6 +39,11 @@ pub(crate) trait Layout: Send + Sync {
     fn find(&self, window: &[u8], starts: Range<usize>, work: &mut u64) -> Option<(usize, u64)>;
 }
 
+/// How far around the known shifts a damaged unit is looked for.
+const NEARBY: i64 = 64;
+/// Most shifts found so that are tried for a unit.
+const MOST: usize = 4;
+
 /// What a damaged block can be proven by.
 pub(crate) type Prove<'a> = &'a mut dyn FnMut(&[u8], &[Vec<u8>]) -> bool;
 
@@ -46,6 +54,8 @@ pub(crate) struct Blocks<L> {
     limits: Limits,
     map: OnceLock<Map>,
     budget: Budget,
+    /// Blocks that were read from anything but an intact copy A.
+    healed: Mutex<HashSet<u64>>,
 }
 
 impl<L: Layout> Blocks<L> {
@@ -57,7 +67,26 @@ impl<L: Layout> Blocks<L> {
             limits,
             map: OnceLock::new(),
             budget: Budget::new(source_size),
+            healed: Mutex::default(),
         }
+    }
+
+    /// Remembers that copy A of a block was not what it was read from.
+    pub(crate) fn note_healed(&self, block: u64) {
+        let mut healed = self.healed.lock().unwrap_or_else(PoisonError::into_inner);
+        healed.insert(block);
+    }
+
+    /// What reading the payload has found.
+    pub(crate) fn report(&self, version: Version) -> Report {
+        let healed = self.healed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = Report::new(version);
+        report.blocks = self.layout.blocks();
+        report.sectors = 2 * report.blocks + 4;
+        report.blocks_healed = healed.len() as u64;
+        report.sectors_bad = report.blocks_healed;
+        report.decrypted = true;
+        report
     }
 
     /// Where the units are. The first call reads the whole file.
@@ -103,41 +132,114 @@ impl<L: Layout> Blocks<L> {
                 stored.truncate(len);
                 return Ok(Outcome::Proven(stored));
             }
+            self.note_healed(block);
         }
         let map = self.map()?;
-        let mut sources: Vec<Stored> = Vec::new();
-        let mut trailing = Vec::new();
+        let mut found = Sources::default();
         for unit in units {
             for shift in map.shifts(unit) {
-                let Some(mut found) = self.read_shifted(unit, shift)? else {
-                    continue;
-                };
-                if found.whole() && self.layout.verify(unit, &found.0) {
-                    found.0.truncate(len);
-                    return Ok(Outcome::Proven(found.0));
-                }
-                trailing.push(found.0.split_off(len));
-                let present = found.1.start.min(len)..found.1.end.min(len);
-                let mut source = Stored {
-                    bytes: found.0,
-                    present,
-                };
-                self.layout.known(block, &mut source);
-                if !source.present.is_empty() {
-                    sources.push(source);
+                if let Some(whole) = self.source(unit, shift, &mut found)? {
+                    return Ok(Outcome::Proven(whole));
                 }
             }
         }
-        let mut prove = |encoded: &[u8]| prove(encoded, &trailing);
-        Ok(heal(self.layout.code(), &sources, &self.budget, &mut prove))
+        let first = self.heal(&mut found, prove);
+        if let Outcome::Proven(_) = first {
+            return Ok(first);
+        }
+        // Bytes may be missing or too many inside of the block, and back in step at its end.
+        let before = found.copies.len();
+        for unit in units {
+            for shift in self.nearby(unit, &map.shifts(unit))? {
+                if let Some(whole) = self.source(unit, shift, &mut found)? {
+                    return Ok(Outcome::Proven(whole));
+                }
+            }
+        }
+        if found.copies.len() == before {
+            return Ok(first);
+        }
+        Ok(self.heal(&mut found, prove))
+    }
+
+    fn heal(&self, found: &mut Sources, prove: Prove<'_>) -> Outcome {
+        let mut prove = |encoded: &[u8]| prove(encoded, &found.trailing);
+        heal(self.layout.code(), &found.copies, &self.budget, &mut prove)
+    }
+
+    /// Adds what stands at a shift to the sources of a block. An intact unit is given back.
+    fn source(&self, unit: u64, shift: i64, found: &mut Sources) -> Result<Option<Vec<u8>>> {
+        let block = self.layout.block_of(unit);
+        let len = self.layout.encoded_len(block);
+        let Some(Found(mut bytes, range)) = self.read_shifted(unit, shift)? else {
+            return Ok(None);
+        };
+        let whole = range == (0..bytes.len());
+        if whole && self.layout.verify(unit, &bytes) {
+            bytes.truncate(len);
+            return Ok(Some(bytes));
+        }
+        found.trailing.push(bytes.split_off(len));
+        let mut source = Stored {
+            bytes,
+            present: range.start.min(len)..range.end.min(len),
+            shift,
+        };
+        self.layout.known(block, &mut source);
+        if !source.present.is_empty() {
+            found.copies.push(source);
+        }
+        Ok(None)
+    }
+
+    /// Shifts near the given ones at which more rows of a unit are rows of the code than can be by
+    /// chance, most of them first.
+    fn nearby(&self, unit: u64, known: &[i64]) -> Result<Vec<i64>> {
+        let len = self.layout.encoded_len(self.layout.block_of(unit));
+        let rows = len.div_ceil(ROW);
+        let mut found: Vec<(usize, i64)> = Vec::new();
+        for &shift in known {
+            if !self.budget.take(rows * NEARBY as usize / 4) {
+                break;
+            }
+            let Some(Found(bytes, _)) = self.read_around(unit, shift, NEARBY)? else {
+                continue;
+            };
+            for other in -NEARBY..=NEARBY {
+                let start = usize::try_from(other + NEARBY).unwrap_or(0);
+                let Some(there) = bytes.get(start..start + len) else {
+                    continue;
+                };
+                let intact = there
+                    .chunks(ROW)
+                    .filter(|row| row.iter().fold(0, |sum, byte| sum ^ byte) == 0)
+                    .filter(|row| row.iter().any(|&b| b != 0) && self.layout.code().valid(row))
+                    .count();
+                // The code is cyclic: near the right shift, one row in 256 seems intact.
+                if intact >= 2 + rows / 64 {
+                    found.push((intact, shift + other));
+                }
+            }
+        }
+        found.sort_unstable_by_key(|&(intact, shift)| (std::cmp::Reverse(intact), shift));
+        found.dedup();
+        let found = found.into_iter().map(|(_, shift)| shift);
+        Ok(found.filter(|s| !known.contains(s)).take(MOST).collect())
     }
 
     fn read_shifted(&self, unit: u64, shift: i64) -> Result<Option<Found>> {
+        self.read_around(unit, shift, 0)
+    }
+
+    /// Reads a unit at a shift, and so many bytes on either side. Bytes that the file lacks are zero.
+    fn read_around(&self, unit: u64, shift: i64, margin: i64) -> Result<Option<Found>> {
         let len = self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing();
+        let len = len + 2 * usize::try_from(margin).unwrap_or(0);
         let wrong = || Error::Misuse("offset beyond 2^63".into());
         let start = i64::try_from(self.layout.offset(unit))
             .map_err(|_| wrong())?
             .checked_add(shift)
+            .and_then(|start| start.checked_sub(margin))
             .ok_or_else(wrong)?;
         let skip = usize::try_from(start.min(0).unsigned_abs()).unwrap_or(usize::MAX);
         if skip >= len {
@@ -151,11 +253,13 @@ impl<L: Layout> Blocks<L> {
     }
 }
 
+/// What is left of the copies of one block.
+#[derive(Default)]
+struct Sources {
+    copies: Vec<Stored>,
+    /// The bytes behind each.
+    trailing: Vec<Vec<u8>>,
+}
+
 /// Bytes of a unit, and which of them the file has.
 struct Found(Vec<u8>, Range<usize>);
-
-impl Found {
-    fn whole(&self) -> bool {
-        self.1 == (0..self.0.len())
-    }
-}

@@ -32,7 +32,7 @@ impl Budget {
         Budget(AtomicI64::new((1 << 20) + size / 32))
     }
 
-    fn take(&self, decodings: usize) -> bool {
+    pub(crate) fn take(&self, decodings: usize) -> bool {
         let cost = i64::try_from(decodings).unwrap_or(i64::MAX);
         self.0.fetch_sub(cost, Ordering::Relaxed) >= cost
     }
@@ -45,6 +45,8 @@ pub(crate) struct Stored {
     pub(crate) bytes: Vec<u8>,
     /// The part that the file has.
     pub(crate) present: Range<usize>,
+    /// How far from its place it stands.
+    pub(crate) shift: i64,
 }
 
 impl Stored {
@@ -75,6 +77,8 @@ struct Candidate {
 /// A row as one source has it.
 struct Word<'a> {
     bytes: &'a [u8],
+    /// How far from its place it stands.
+    shift: i64,
     /// Places that the file lacks.
     missing: Vec<u8>,
     /// Those, and places that look wiped.
@@ -176,6 +180,7 @@ fn combine(
             for candidate in expensive(&mut shop, &words(&row)) {
                 push(&mut all[i], candidate);
             }
+            all[i].sort_by_key(|c| std::cmp::Reverse(c.spare));
         }
         if let Some(encoded) = explore(&all, budget, prove) {
             return Outcome::Proven(encoded);
@@ -223,6 +228,7 @@ fn word<'a>(source: &'a Stored, wiped: &[Range<usize>], row: &Range<usize>) -> O
     all.sort_unstable();
     Some(Word {
         bytes: &source.bytes[row.clone()],
+        shift: source.shift,
         missing,
         wiped: all,
     })
@@ -285,7 +291,9 @@ fn ordinary(shop: &mut Workshop<'_>, words: &[Word<'_>]) -> Vec<Candidate> {
     if !candidates.iter().any(|c| c.spare >= 2) {
         for (i, word) in words.iter().enumerate() {
             for other in &words[..i] {
-                if let Some(spliced) = splice(shop.code, other.bytes, word.bytes) {
+                let spliced = splice(shop.code, other.bytes, word.bytes);
+                // What is wiped in one copy makes a row of zeros of any other.
+                if let Some(spliced) = spliced.filter(|row| row.iter().any(|&b| b != 0)) {
                     push(
                         &mut candidates,
                         Candidate {
@@ -297,11 +305,26 @@ fn ordinary(shop: &mut Workshop<'_>, words: &[Word<'_>]) -> Vec<Candidate> {
             }
         }
     }
+    if !candidates.iter().any(|c| c.spare >= 2) {
+        words
+            .iter()
+            .for_each(|word| anew(shop.code, word, &mut candidates));
+    }
     candidates.sort_by_key(|c| std::cmp::Reverse(c.spare));
     if let Some(zero) = zero {
         push(&mut candidates, zero);
     }
     candidates
+}
+
+/// The data as it stands, with parity of its own: as where nothing but parity is wrong.
+fn anew(code: &Code, word: &Word<'_>, candidates: &mut Vec<Candidate>) {
+    let data = word.bytes.len().saturating_sub(code.nsym());
+    let mut bytes = Vec::with_capacity(word.bytes.len());
+    let lost = word.missing.iter().any(|&p| usize::from(p) < data);
+    if data > 0 && !lost && code.encode(&word.bytes[..data], &mut bytes).is_ok() {
+        push(candidates, Candidate { bytes, spare: -3 });
+    }
 }
 
 fn alone(shop: &mut Workshop<'_>, word: &Word<'_>, candidates: &mut Vec<Candidate>) {
@@ -381,10 +404,10 @@ fn expensive(shop: &mut Workshop<'_>, words: &[Word<'_>]) -> Vec<Candidate> {
     for (i, a) in words.iter().enumerate() {
         for b in &words[..i] {
             mixtures(shop, a, b, &mut candidates);
-            if !candidates.is_empty() {
+            if !candidates.is_empty() && a.shift == b.shift {
                 continue;
             }
-            splits(shop, a.bytes, b.bytes, &mut candidates);
+            splits(shop, a, b, &mut candidates);
         }
     }
     for (i, word) in words.iter().enumerate() {
@@ -431,15 +454,30 @@ fn mixtures(shop: &mut Workshop<'_>, a: &Word<'_>, b: &Word<'_>, candidates: &mu
     }
 }
 
-/// The front of one copy and the rear of the other, with errors: as where a byte was cut out.
-fn splits(shop: &mut Workshop<'_>, a: &[u8], b: &[u8], candidates: &mut Vec<Candidate>) {
-    if a.len() != b.len() || !shop.budget.take(2 * a.len()) {
+/// The front of one copy and the rear of the other: where bytes were cut out, they are erasures, and
+/// where none are missing, some may be wrong.
+fn splits(shop: &mut Workshop<'_>, a: &Word<'_>, b: &Word<'_>, candidates: &mut Vec<Candidate>) {
+    let n = a.bytes.len();
+    if n != b.bytes.len() || !shop.budget.take(2 * n) {
         return;
     }
     let before = candidates.len();
     for (front, rear) in [(a, b), (b, a)] {
-        for p in 1..a.len() {
-            let bytes = [&front[..p], &rear[p..]].concat();
+        let cut = usize::try_from(front.shift - rear.shift).unwrap_or(0);
+        if cut > 0 && cut <= shop.code.nsym() {
+            for p in 0..n - cut {
+                let bytes = [&front.bytes[..p], &rear.bytes[p..]].concat();
+                let erasures: Vec<u8> = (p..p + cut).map(|p| p as u8).collect();
+                let unique = i32::try_from(shop.code.nsym() - cut).unwrap_or(0);
+                let found = decode(shop, &bytes, &erasures);
+                // Nothing but the erasures may be wrong.
+                if let Some(candidate) = found.filter(|c| c.spare == unique) {
+                    push(candidates, candidate);
+                }
+            }
+        }
+        for p in 1..n {
+            let bytes = [&front.bytes[..p], &rear.bytes[p..]].concat();
             if let Some(candidate) = decode(shop, &bytes, &[]).filter(|c| c.spare >= 2) {
                 push(candidates, candidate);
                 if candidates.len() - before >= 8 {
@@ -524,7 +562,7 @@ fn explore(
     let ambiguous: Vec<usize> = (0..all.len()).filter(|&i| all[i].len() > 1).collect();
     let most: usize = ambiguous.iter().map(|&i| all[i].len() - 1).sum();
     let mut left = COMBINATIONS;
-    for total in 1..=most.min(8) {
+    for total in 1..=most {
         let found = choose(all, &ambiguous, total, &mut block, &mut left, budget, prove);
         if found {
             return Some(block);

@@ -12,6 +12,8 @@ use crate::{Error, Result};
 
 /// Bytes searched at a time.
 const WINDOW: usize = 4 << 20;
+/// Bytes before the place of a bad unit where a search begins, if nothing intact lies there.
+const BACK: u64 = 1 << 20;
 /// Units after a bad one that are tried at the known shifts before a search begins.
 const AHEAD: u64 = 3;
 
@@ -102,6 +104,8 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
     };
     let units = layout.blocks() * 2;
     let (mut unit, mut shift) = (0, 0_i64);
+    // Where the last intact unit ends.
+    let mut end = 0;
     'units: while unit < units {
         if (map.bad.len() as u64).saturating_mul(32) > memory {
             return Err(Error::Limit {
@@ -115,6 +119,7 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
                 map.runs.push((unit, shift));
             }
             map.moved += u64::from(shift != 0);
+            end = layout.offset(unit).saturating_add_signed(shift) + locator.stored_len(unit);
             unit += 1;
             continue;
         }
@@ -130,27 +135,25 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
             unit += 1;
             continue;
         }
-        // Neither the place before nor a known one: look ahead, then search.
-        for ahead in unit + 1..(unit + 1 + AHEAD).min(units) {
-            for i in 0..known.len() + 1 {
-                let shift_there = if i == 0 { shift } else { known[i - 1] };
-                if locator.intact(ahead, shift_there)? {
-                    map.add_bad(unit..ahead);
-                    (unit, shift) = (ahead, shift_there);
-                    continue 'units;
-                }
-            }
-        }
-        let from = match unit.checked_sub(1) {
-            Some(before) if map.runs.last().is_some() => {
-                let end = layout.offset(before) + locator.stored_len(before) as u64;
-                end.saturating_add_signed(shift)
-            }
-            _ => 0,
+        // Neither the place before nor a known one: look ahead, and search up to what is there.
+        let ahead = locator.ahead(unit, shift, &known)?;
+        let limit = match ahead {
+            Some((unit, shift)) => layout.offset(unit).saturating_add_signed(shift),
+            None => u64::MAX,
         };
-        let Some((offset, found)) = locator.search(from, unit, shift)? else {
-            map.add_bad(unit..units);
-            break;
+        let nominal = layout.offset(unit).saturating_add_signed(shift);
+        let from = end.max(nominal.saturating_sub(BACK));
+        let (offset, found) = match (locator.search(from..limit, unit, shift)?, ahead) {
+            (Some(found), _) => found,
+            (None, Some((found, there))) => {
+                map.add_bad(unit..found);
+                (unit, shift) = (found, there);
+                continue;
+            }
+            (None, None) => {
+                map.add_bad(unit..units);
+                break;
+            }
         };
         let there = i64::try_from(offset).unwrap_or(i64::MAX)
             - i64::try_from(layout.offset(found)).unwrap_or(i64::MAX);
@@ -164,13 +167,26 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
 }
 
 impl<L: Layout> Locator<'_, L> {
-    fn stored_len(&self, unit: u64) -> usize {
-        self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing()
+    fn stored_len(&self, unit: u64) -> u64 {
+        (self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing()) as u64
+    }
+
+    /// The first of the next units that is intact at a known shift.
+    fn ahead(&mut self, unit: u64, shift: i64, known: &[i64]) -> Result<Option<(u64, i64)>> {
+        let units = self.layout.blocks() * 2;
+        for next in unit + 1..(unit + 1 + AHEAD).min(units) {
+            for &there in [shift].iter().chain(known) {
+                if self.intact(next, there)? {
+                    return Ok(Some((next, there)));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the unit stands as it was written at this shift; its bytes are left in the buffer.
     fn intact(&mut self, unit: u64, shift: i64) -> Result<bool> {
-        let len = self.stored_len(unit);
+        let len = usize::try_from(self.stored_len(unit)).unwrap_or(usize::MAX);
         let offset = self.layout.offset(unit).checked_add_signed(shift);
         let Some(offset) = offset.filter(|&o| o < self.size) else {
             self.buf.clear();
@@ -186,7 +202,8 @@ impl<L: Layout> Locator<'_, L> {
     }
 
     /// Whether the bytes in the buffer are the unit with damage in it, rather than something else:
-    /// some of its rows are intact.
+    /// some of its rows are intact, more than can be by chance. (The code is cyclic: of the rows of a
+    /// unit that is shifted by one byte, one in 256 is still a row.)
     fn aligned(&self, unit: u64) -> bool {
         let len = self.layout.encoded_len(self.layout.block_of(unit));
         if self.buf.len() < len {
@@ -197,23 +214,25 @@ impl<L: Layout> Locator<'_, L> {
                 let row = &self.buf[row.clone()];
                 row.iter().any(|&b| b != 0) && self.layout.code().valid(row)
             })
-            .take(2)
             .count();
-        intact == 2 || intact == len.div_ceil(super::rows::ROW)
+        let rows = len.div_ceil(super::rows::ROW);
+        intact == rows || intact >= 2 + rows / 32
     }
 
-    /// The next intact unit at or after an offset, not before `unit` in the order of the file.
-    fn search(&mut self, from: u64, unit: u64, shift: i64) -> Result<Option<(u64, u64)>> {
+    /// The first intact unit that begins in the range, not before `unit` in the order of the file.
+    fn search(&mut self, range: Range<u64>, unit: u64, shift: i64) -> Result<Option<(u64, u64)>> {
         let units = self.layout.blocks() * 2;
-        let longest = self.stored_len(0);
-        let mut at = from;
-        while at < self.size {
-            let len = (WINDOW + longest).min(usize::try_from(self.size - at).unwrap_or(usize::MAX));
-            self.buf.resize(len, 0);
+        let longest = usize::try_from(self.stored_len(0)).unwrap_or(usize::MAX);
+        let mut at = range.start;
+        while at < self.size.min(range.end) && self.work > 0 {
+            let left = usize::try_from(self.size - at).unwrap_or(usize::MAX);
+            self.buf.resize((WINDOW + longest).min(left), 0);
             let got = self.source.read_full_at(&mut self.buf, at)?;
             self.buf.truncate(got);
             let last = at + got as u64 >= self.size;
-            let end = if last { got } else { WINDOW.min(got) };
+            let room = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+            let end = if last { got } else { WINDOW.min(got) }.min(room);
+            self.work = self.work.saturating_sub(end as u64 / 16);
             let mut start = 0;
             while start < end {
                 let hit = self.layout.find(&self.buf, start..end, &mut self.work);
@@ -233,7 +252,7 @@ impl<L: Layout> Locator<'_, L> {
                 }
                 start = position + 1;
             }
-            if self.work == 0 || last {
+            if last {
                 return Ok(None);
             }
             at += end as u64;

@@ -2,16 +2,25 @@
 //!
 //! Two damaged copies differ in few places; the right combination proves itself by the checksum.
 
+use std::ops::Range;
+
 /// Most places that are tried in all combinations.
 const PLACES: usize = 16;
 /// Equal bytes between two differing ones that still count as one stretch.
 const GAP: usize = 8;
+/// Equal bytes in a row that count as wiped.
+const WIPED: usize = 8;
+/// Bytes around an illegal one that are not trusted either: of overwritten text, most bytes are
+/// illegal.
+const NEAR: usize = 16;
 
 /// Finds the record of which `copies` are damaged copies of one length.
 ///
-/// `right` says whether a record is the one; it is called at most `tries` times.
+/// `legal` says what bytes a record can have. `right` says whether a record is the one; it is
+/// called at most `tries` times.
 pub(crate) fn recover(
     copies: &[&[u8]],
+    legal: fn(u8) -> bool,
     tries: usize,
     mut right: impl FnMut(&[u8]) -> bool,
 ) -> Option<Vec<u8>> {
@@ -30,7 +39,7 @@ pub(crate) fn recover(
     }
     for (i, a) in copies.iter().enumerate() {
         for b in copies[..i].iter().filter(|b| b.len() == a.len()) {
-            if let Some(found) = combine(a, b, &mut attempt) {
+            if let Some(found) = combine(a, b, legal, &mut attempt) {
                 return Some(found);
             }
         }
@@ -43,82 +52,120 @@ pub(crate) fn recover(
     None
 }
 
-/// Tries to take each differing stretch, then byte, then bit, from either of two copies.
-fn combine(a: &[u8], b: &[u8], attempt: &mut impl FnMut(&[u8]) -> Option<bool>) -> Option<Vec<u8>> {
-    let differing: Vec<usize> = (0..a.len()).filter(|&p| a[p] != b[p]).collect();
-    let (first, last) = (*differing.first()?, *differing.last()?);
-    // A wiped area in one copy: take the other's bytes there, and see what still differs.
-    let mut base = a.to_vec();
-    for (p, byte) in base.iter_mut().enumerate() {
-        if wiped(a, p) && !wiped(b, p) {
-            *byte = b[p];
+/// Takes what is not trusted in one of two copies from the other, and where they still differ tries
+/// to take each stretch, byte and bit from either.
+fn combine(
+    a: &[u8],
+    b: &[u8],
+    legal: fn(u8) -> bool,
+    attempt: &mut impl FnMut(&[u8]) -> Option<bool>,
+) -> Option<Vec<u8>> {
+    let mut before = None;
+    for distrust in [NEAR, 0, usize::MAX] {
+        let (no_a, no_b) = (doubtful(a, legal, distrust), doubtful(b, legal, distrust));
+        let pair = (clean(a, &no_a, b, &no_b), clean(b, &no_b, a, &no_a));
+        if before.as_ref() == Some(&pair) {
+            continue;
         }
-    }
-    let mut other = b.to_vec();
-    for (p, byte) in other.iter_mut().enumerate() {
-        if wiped(b, p) && !wiped(a, p) {
-            *byte = a[p];
+        if let Some(found) = choose(&pair.0, &pair.1, attempt) {
+            return Some(found);
         }
-    }
-    for record in [&base, &other] {
-        if attempt(record)? {
-            return Some(record.clone());
-        }
-    }
-    for (a, b) in [(base.as_slice(), other.as_slice()), (a, b)] {
-        let differing: Vec<usize> = (first..=last).filter(|&p| a[p] != b[p]).collect();
-        let mut stretches: Vec<(usize, usize)> = Vec::new();
-        for &p in &differing {
-            match stretches.last_mut() {
-                Some((_, end)) if p <= *end + GAP => *end = p + 1,
-                _ => stretches.push((p, p + 1)),
-            }
-        }
-        let bytes: Vec<(usize, usize)> = differing.iter().map(|&p| (p, p + 1)).collect();
-        for pieces in [&stretches, &bytes] {
-            if pieces.len() > PLACES {
-                continue;
-            }
-            for choice in 1..1_u32 << pieces.len() {
-                let mut record = a.to_vec();
-                for (bit, &(start, end)) in pieces.iter().enumerate() {
-                    if choice >> bit & 1 == 1 {
-                        record[start..end].copy_from_slice(&b[start..end]);
-                    }
-                }
-                if attempt(&record)? {
-                    return Some(record);
-                }
-            }
-        }
-        let bits: Vec<(usize, u8)> = differing
-            .iter()
-            .flat_map(|&p| (0..8).map(move |bit| (p, 1 << bit)))
-            .filter(|&(p, mask)| (a[p] ^ b[p]) & mask != 0)
-            .collect();
-        if bits.len() > bytes.len() && bits.len() <= PLACES {
-            for choice in 1..1_u32 << bits.len() {
-                let mut record = a.to_vec();
-                for (i, &(p, mask)) in bits.iter().enumerate() {
-                    if choice >> i & 1 == 1 {
-                        record[p] ^= mask;
-                    }
-                }
-                if attempt(&record)? {
-                    return Some(record);
-                }
-            }
-        }
+        before = Some(pair);
     }
     None
 }
 
-/// Whether the byte at `p` stands in a run of eight equal bytes.
-fn wiped(bytes: &[u8], p: usize) -> bool {
-    let equal = |q: &usize| bytes[*q] == bytes[p];
-    let after = (p..bytes.len()).take_while(equal).take(8).count();
-    let before = (0..p).rev().take_while(equal).take(8).count();
-    before + after >= 8
+/// The bytes that are not trusted: wiped ones, and those no further than `distance` from an illegal
+/// one. All are trusted at the greatest distance.
+fn doubtful(bytes: &[u8], legal: fn(u8) -> bool, distance: usize) -> Vec<bool> {
+    let mut doubtful = vec![false; bytes.len()];
+    if distance == usize::MAX {
+        return doubtful;
+    }
+    let mut start = 0;
+    for p in 1..=bytes.len() {
+        if bytes.get(p) != Some(&bytes[start]) {
+            if p - start >= WIPED {
+                doubtful[start..p].fill(true);
+            }
+            start = p;
+        }
+    }
+    for (p, _) in bytes.iter().enumerate().filter(|&(_, &b)| !legal(b)) {
+        let end = bytes.len().min(p + distance + 1);
+        doubtful[p.saturating_sub(distance)..end].fill(true);
+    }
+    doubtful
+}
+
+fn clean(bytes: &[u8], doubtful: &[bool], other: &[u8], other_doubtful: &[bool]) -> Vec<u8> {
+    let doubts = doubtful.iter().zip(other_doubtful);
+    let pairs = bytes.iter().zip(other).zip(doubts);
+    pairs
+        .map(|((&one, &two), (&no_one, &no_two))| if no_one && !no_two { two } else { one })
+        .collect()
+}
+
+/// Tries the choices between two copies.
+fn choose(a: &[u8], b: &[u8], attempt: &mut impl FnMut(&[u8]) -> Option<bool>) -> Option<Vec<u8>> {
+    let mut try_one = |record: Vec<u8>| attempt(&record).map(|right| right.then_some(record));
+    for copy in [a, b] {
+        if let Some(found) = try_one(copy.to_vec())? {
+            return Some(found);
+        }
+    }
+    let differing: Vec<usize> = (0..a.len()).filter(|&p| a[p] != b[p]).collect();
+    let bytes: Vec<Range<usize>> = differing.iter().map(|&p| p..p + 1).collect();
+    let mut stretches: Vec<Range<usize>> = Vec::new();
+    for &p in &differing {
+        match stretches.last_mut() {
+            Some(last) if p <= last.end + GAP => last.end = p + 1,
+            _ => stretches.push(p..p + 1),
+        }
+    }
+    for pieces in [&stretches, &bytes] {
+        if pieces.len() > PLACES {
+            continue;
+        }
+        for choice in 1..1_u32 << pieces.len() {
+            let mut record = a.to_vec();
+            for (bit, piece) in pieces.iter().enumerate() {
+                if choice >> bit & 1 == 1 {
+                    record[piece.clone()].copy_from_slice(&b[piece.clone()]);
+                }
+            }
+            if let Some(found) = try_one(record)? {
+                return Some(found);
+            }
+        }
+    }
+    // The rear of one was overwritten, and the front of the other.
+    for &p in differing.iter().skip(1) {
+        for (front, rear) in [(a, b), (b, a)] {
+            if let Some(found) = try_one([&front[..p], &rear[p..]].concat())? {
+                return Some(found);
+            }
+        }
+    }
+    let bits: Vec<(usize, u8)> = differing
+        .iter()
+        .flat_map(|&p| (0..8).map(move |bit| (p, 1 << bit)))
+        .filter(|&(p, mask)| (a[p] ^ b[p]) & mask != 0)
+        .collect();
+    if bits.len() > differing.len() && bits.len() <= PLACES {
+        for choice in 1..1_u32 << bits.len() {
+            let mut record = a.to_vec();
+            for (i, &(p, mask)) in bits.iter().enumerate() {
+                if choice >> i & 1 == 1 {
+                    record[p] ^= mask;
+                }
+            }
+            if let Some(found) = try_one(record)? {
+                return Some(found);
+            }
+        }
+    }
+    None
 }
 
 /// Tries every single bit, every single byte, and every pair of bits.

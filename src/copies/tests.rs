@@ -22,6 +22,7 @@ fn healed(code: &Code, right: &[u8], copies: &[Vec<u8>]) -> bool {
         .map(|c| Stored {
             bytes: c.clone(),
             present: 0..c.len(),
+            shift: 0,
         })
         .collect();
     let mut prove = |block: &[u8]| block == right;
@@ -121,7 +122,7 @@ fn a_byte_cut_out_inside() {
 #[test]
 fn records_from_two_damaged_copies() {
     let right = paint(152);
-    let test = |a: &[u8], b: &[u8]| records::recover(&[a, b], 1 << 20, |r| r == right);
+    let test = |a: &[u8], b: &[u8]| records::recover(&[a, b], |_| true, 1 << 20, |r| r == right);
     let mut a = right.clone();
     let mut b = right.clone();
     a[20] ^= 1;
@@ -139,4 +140,25 @@ fn records_from_two_damaged_copies() {
     a[100] ^= 8;
     assert_eq!(test(&a, &a), Some(right.clone()));
     assert_eq!(test(&[0; 152], &[0xFF; 152]), None);
+    // The front of one is overwritten, the rear of the other, and both touch.
+    a = right.clone();
+    b = right.clone();
+    for p in 0..80 {
+        a[p] ^= 1 + p as u8;
+        b[80 + p / 2] ^= 0x55 + p as u8;
+    }
+    assert_eq!(test(&a, &b), Some(right.clone()));
+}
+
+#[test]
+fn text_is_not_trusted_around_illegal_bytes() {
+    let right: Vec<u8> = (0..3000_usize).map(|i| b'a' + (i * i % 23) as u8).collect();
+    let (mut a, mut b) = (right.clone(), right.clone());
+    for i in 0..700_usize {
+        // Every other byte of the noise is legal.
+        a[300 + i] = (i * i * 31 + i) as u8 | 0x80 >> (i % 2);
+        b[1000 + i] = (i * i * 37 + i) as u8 | 0x80 >> (i % 2);
+    }
+    let found = records::recover(&[&a, &b], |b| b.is_ascii_lowercase(), 1000, |r| r == right);
+    assert!(found == Some(right));
 }

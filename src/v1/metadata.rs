@@ -18,6 +18,10 @@ const UNKNOWN: u64 = 16 << 20;
 /// Bytes that may be hashed to find the right manifest among combinations.
 const WORK: usize = 1 << 30;
 
+/// Bits of a header's hash that may be wrong while it still proves a manifest: another one agrees so
+/// well once in 2^61.
+const HASH_BITS: u32 = 16;
+
 /// Header and manifest as they were written.
 #[derive(Debug)]
 pub(crate) struct Metadata {
@@ -44,7 +48,7 @@ pub(crate) fn find(source: &dyn Source, limits: &Limits) -> Result<Option<Metada
         for offset in lens {
             let bytes = read(source, offset, header.manifest_len.min(size))?;
             if bytes.len() as u64 == header.manifest_len && hash(&bytes) == header.manifest_hash {
-                return done(bytes, Some(header), true, limits).map(Some);
+                return done(bytes, true, limits).map(Some);
             }
         }
     }
@@ -60,7 +64,7 @@ pub(crate) fn find(source: &dyn Source, limits: &Limits) -> Result<Option<Metada
         for &start in &starts {
             let end = start.saturating_add(len).min(front.len());
             if hash(&front[start..end]) == header.manifest_hash {
-                return done(front[start..end].to_vec(), Some(header), true, limits).map(Some);
+                return done(front[start..end].to_vec(), true, limits).map(Some);
             }
         }
     }
@@ -75,11 +79,11 @@ pub(crate) fn find(source: &dyn Source, limits: &Limits) -> Result<Option<Metada
             continue;
         }
         let digest = hash(bytes);
-        let near = |raw: &Vec<u8>| distance(&raw[40..56], &digest) <= 16;
+        let near = |raw: &Vec<u8>| distance(&raw[40..56], &digest) <= HASH_BITS;
         let hashed = raw_headers.iter().any(near);
         let twice = memmem::find_iter(&front, bytes).nth(1).is_some();
         if hashed || twice {
-            return done(bytes.to_vec(), headers.first().map(|h| h.1), true, limits).map(Some);
+            return done(bytes.to_vec(), true, limits).map(Some);
         }
         unconfirmed.get_or_insert(bytes);
     }
@@ -88,11 +92,11 @@ pub(crate) fn find(source: &dyn Source, limits: &Limits) -> Result<Option<Metada
         let Some(bytes) = combine(&front, &starts, &header, limit) else {
             continue;
         };
-        return done(bytes, Some(header), true, limits).map(Some);
+        return done(bytes, true, limits).map(Some);
     }
     // Its block hashes will prove themselves, one by one.
     if let Some(bytes) = unconfirmed {
-        return done(bytes.to_vec(), headers.first().map(|h| h.1), false, limits).map(Some);
+        return done(bytes.to_vec(), false, limits).map(Some);
     }
     if let Some(got) = too_long {
         return Err(Error::Limit {
@@ -110,26 +114,15 @@ pub(crate) fn find(source: &dyn Source, limits: &Limits) -> Result<Option<Metada
     }))
 }
 
-fn done(
-    bytes: Vec<u8>,
-    header: Option<Header>,
-    confirmed: bool,
-    limits: &Limits,
-) -> Result<Metadata> {
+/// The header follows from the manifest.
+fn done(bytes: Vec<u8>, confirmed: bool, limits: &Limits) -> Result<Metadata> {
     let manifest = Manifest::parse(&bytes, limits)?;
-    let implied = Header {
+    let header = Header {
         flags: FLAGS | if manifest.compressed { COMPRESSED } else { 0 },
         block_size: u32::try_from(manifest.block_size).unwrap_or(u32::MAX),
         manifest_len: bytes.len() as u64,
         manifest_hash: hash(&bytes),
     };
-    // Flags and block size are informative; where a header survives with others, they are kept.
-    let header = header
-        .filter(|h| {
-            h.manifest_len == implied.manifest_len && h.manifest_hash == implied.manifest_hash
-        })
-        .filter(|h| h.flags & !(FLAGS | COMPRESSED) == 0 && h.block_size == implied.block_size)
-        .unwrap_or(implied);
     Ok(Metadata {
         header: header.write(),
         bytes,
@@ -184,12 +177,17 @@ fn fitting_headers(headers: &[(u64, Header)], raw: &[Vec<u8>]) -> Vec<Header> {
     if all.is_empty() {
         let raw: Vec<&[u8]> = raw.iter().map(Vec::as_slice).collect();
         let mut found = Vec::new();
-        records::recover(&raw, 1 << 18, |bytes| {
-            if let Some(header) = Header::parse(bytes) {
-                found.push(header);
-            }
-            found.len() >= 8
-        });
+        records::recover(
+            &raw,
+            |_| true,
+            1 << 18,
+            |bytes| {
+                if let Some(header) = Header::parse(bytes) {
+                    found.push(header);
+                }
+                found.len() >= 8
+            },
+        );
         all = found;
     }
     all
@@ -207,21 +205,9 @@ fn combine(front: &[u8], starts: &[usize], header: &Header, limit: u64) -> Optio
         copies.extend(copy(*start).filter(|c| !copies.contains(c)));
     }
     copies.truncate(4);
-    // What cannot stand in a manifest is taken from another copy.
     let legal = |b: u8| (0x20..0x7F).contains(&b);
-    let mut cleaned: Vec<Vec<u8>> = Vec::new();
-    for (i, copy) in copies.iter().enumerate() {
-        let other = copies[(i + 1) % copies.len()];
-        let bytes = copy.iter().zip(other);
-        cleaned.push(
-            bytes
-                .map(|(&a, &b)| if legal(a) || !legal(b) { a } else { b })
-                .collect(),
-        );
-    }
-    let cleaned: Vec<&[u8]> = cleaned.iter().map(Vec::as_slice).collect();
-    records::recover(&cleaned, WORK / len.max(1), |bytes| {
-        hash(bytes) == header.manifest_hash
+    records::recover(&copies, legal, WORK / len.max(1), |bytes| {
+        distance(&hash(bytes), &header.manifest_hash) <= HASH_BITS
     })
 }
 

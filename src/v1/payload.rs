@@ -14,7 +14,9 @@ use crate::copies::inflate::{Chunks, Compression, Inflate};
 use crate::copies::rows::extract;
 use crate::copies::salvage::{Salvage, Salvager};
 use crate::error::{Damage, FailedBlock};
+use crate::report::Report;
 use crate::secret::Key;
+use crate::version::Version;
 use crate::{Error, Result};
 
 /// The payload of an unlocked container.
@@ -82,6 +84,13 @@ impl Payload {
             digest: Some(Sha256::new()),
             expected: manifest.payload_sha256,
         })
+    }
+
+    /// What reading has found so far: how many blocks were not as written in copy A. Nothing else is
+    /// looked at; [`Container::validate`](super::Container::validate) looks at everything.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.inner.blocks.report(Version::V1)
     }
 
     /// Writes the whole payload, and says how many bytes it has.

@@ -175,9 +175,9 @@ impl blocks::Layout for Layout {
         let len = stored.bytes.len();
         for row in crate::copies::rows::rows(len) {
             let parity = row.end - nsym;
-            for p in row.start.max(end)..parity {
-                stored.bytes[p] = 0;
-            }
+            // The parity of nothing but zeros is zero, too.
+            let zeros = if row.start >= end { row.end } else { parity };
+            stored.bytes[row.start.max(end).min(zeros)..zeros].fill(0);
             let present = stored.present.end;
             if present < row.end && present >= end.min(parity).max(row.start.min(end)) {
                 let mut encoded = Vec::new();

@@ -97,7 +97,7 @@ fn find_header(source: &dyn Source, size: u64) -> Result<Option<Header>> {
             .any(|at| bytes.get(at..at + TRAILER).is_some_and(trailer_sealed));
     }
     let copies: Vec<&[u8]> = raw.iter().map(|r| &r[..]).collect();
-    if let Some(found) = records::recover(&copies, TRIES, sealed)
+    if let Some(found) = records::recover(&copies, |_| true, TRIES, sealed)
         && let Ok(bytes) = <[u8; HEADER]>::try_from(found)
     {
         return Header::parse(&bytes).map(Some);
@@ -138,7 +138,7 @@ fn find_trailer(source: &dyn Source, size: u64, header: &Header) -> Result<Optio
         .filter(|b| plausible(b))
         .map(Vec::as_slice)
         .collect();
-    let found = records::recover(&copies, TRIES, |bytes| parse(bytes).is_some());
+    let found = records::recover(&copies, |_| true, TRIES, |bytes| parse(bytes).is_some());
     Ok(found.as_deref().and_then(parse))
 }
 

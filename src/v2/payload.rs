@@ -9,6 +9,8 @@ use crate::copies::blocks::Layout as _;
 use crate::copies::inflate::{Chunks, Compression, Inflate};
 use crate::copies::salvage::{Salvage, Salvager};
 use crate::error::FailedBlock;
+use crate::report::Report;
+use crate::version::Version;
 use crate::{Error, Result};
 
 /// The payload of an unlocked container: each block is authenticated by itself, in its place.
@@ -43,6 +45,13 @@ impl Payload {
             stored: Vec::new(),
         };
         Ok(Reader(Inflate::new(body, compression(compressed))))
+    }
+
+    /// What reading has found so far: how many blocks were not as written in copy A. Nothing else is
+    /// looked at; [`Container::validate`](super::Container::validate) looks at everything.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.inner.blocks.report(Version::V2)
     }
 
     /// Writes the whole payload, and says how many bytes it has.
@@ -142,6 +151,9 @@ fn open(
         if let Some(descriptor) = layout.described(block, chunk)
             && cipher.open(&descriptor, chunk)
         {
+            if copy > 0 {
+                inner.blocks.note_healed(block);
+            }
             return Ok(());
         }
     }
