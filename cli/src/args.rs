@@ -221,6 +221,10 @@ pub struct Repair {
     /// Threads to work with; 0 takes one for each processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+
+    /// The passphrase: version 2 only, where the tags of a block are lost.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
 }
 
 /// `dbs list`.

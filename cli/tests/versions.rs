@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Place, noise};
+use common::{Ended, Place, noise};
 
 /// A payload as django-dbs 0.7.0 writes it, with two models and a file.
 fn payload() -> Vec<u8> {
@@ -198,4 +198,65 @@ fn damage_in_older_versions() {
         place.run(&["repair", "x.dbs", "--in-place"]).code(0);
         assert!(place.read("x.dbs") == whole, "{format}");
     }
+}
+
+/// Version 2 keeps tags of blocks without parity. Where they and the trailers are lost, decrypting is
+/// the only proof that a block is right.
+#[test]
+fn lost_tags_need_the_passphrase() {
+    const SLOT: usize = 69_952;
+    let place = Place::new();
+    let payload = payload();
+    let args = [
+        "backup",
+        "-",
+        "-o",
+        "x.dbs",
+        "--format",
+        "2",
+        "--kdf",
+        "t=1,m=8,p=1",
+    ];
+    place.feed(&args, &payload).code(0);
+    let whole = place.read("x.dbs");
+    place.damage("x.dbs", |bytes| {
+        let end = bytes.len() - 152;
+        bytes[end - 200..end].fill(0);
+        for slot in bytes[152..end - 200].chunks_mut(SLOT) {
+            slot[SLOT - 16..].fill(0);
+        }
+    });
+    let keyless = |args: &[&str]| {
+        let mut command = place.command(args);
+        command.env_remove("DBS_PASSPHRASE");
+        Ended::of(command.output().expect("run"))
+    };
+    let blocks = (whole.len() - 504) / SLOT / 2;
+    keyless(&["validate", "x.dbs"]).code(3);
+    keyless(&["repair", "x.dbs", "-o", "y.dbs"])
+        .code(3)
+        .says(&format!("{blocks} of which can be rebuilt"));
+    assert!(!place.path("y.dbs").exists());
+    place.write("wrong", "not this one\n");
+    let with =
+        |file: &str, out: &str| keyless(&["repair", "x.dbs", "-o", out, "--passphrase-file", file]);
+    with("wrong", "y.dbs").code(4);
+    place.write("right", common::PASSPHRASE);
+    with("right", "y.dbs").code(0);
+    assert!(place.read("y.dbs") == whole);
+    place.run(&["validate", "x.dbs"]).code(1);
+    place.run(&["restore", "x.dbs", "-o", "out"]).code(0);
+    assert!(place.read("out") == payload);
+    place.run(&["repair", "x.dbs", "--in-place"]).code(0);
+    assert!(place.read("x.dbs") == whole);
+    // A passphrase that is not needed is not read.
+    keyless(&[
+        "repair",
+        "x.dbs",
+        "-o",
+        "z.dbs",
+        "--passphrase-file",
+        "none",
+    ])
+    .code(0);
 }

@@ -137,9 +137,21 @@ impl Container {
         let inner = &*self.inner;
         let payload = passphrase.map(|p| self.unlock(p)).transpose()?;
         let cipher = payload.as_ref().map(Payload::cipher);
-        let Checked { report, trailer } = inner.check(cipher)?;
+        let Checked {
+            report,
+            trailer,
+            unproven,
+        } = inner.check(cipher)?;
         let Some(trailer) = trailer.filter(|_| report.failed_blocks.is_empty()) else {
-            return Err(lost(report.failed_blocks, report.blocks));
+            let mut error = lost(report.failed_blocks, report.blocks);
+            if let Error::Damaged(damage) = &mut error
+                && unproven > 0
+            {
+                damage.what += &format!(
+                    ", {unproven} of which can be rebuilt and need the passphrase as proof"
+                );
+            }
+            return Err(error);
         };
         let (layout, header) = (&inner.blocks.layout, &inner.blocks.layout.header);
         out.write_all(&header.raw)?;
@@ -183,6 +195,8 @@ struct Checked {
     report: Report,
     /// As it was written, or as the blocks say.
     trailer: Option<Trailer>,
+    /// How many blocks are rebuilt and have no proof; they are among the failed ones.
+    unproven: usize,
 }
 
 impl Inner {
@@ -278,7 +292,21 @@ impl Inner {
         let trailer = self.check_trailer(&mut report, cipher, &unproven)?;
         self.check_metadata(&mut report, trailer.as_ref())?;
         self.describe(map, &mut report)?;
-        Ok(Checked { report, trailer })
+        // The digest of a trailer proves all of them or none.
+        let unproven = match report.failed_blocks.is_empty() {
+            true => 0,
+            false => unproven.len(),
+        };
+        if unproven > 0 {
+            report.notes.push(format!(
+                "{unproven} blocks are rebuilt, and only the passphrase can prove that they are right"
+            ));
+        }
+        Ok(Checked {
+            report,
+            trailer,
+            unproven,
+        })
     }
 
     /// Compares the digest over all slot tags with the trailer's, or computes the trailer.
@@ -343,10 +371,6 @@ impl Inner {
                 .failed_blocks
                 .extend(unproven.keys().map(|&b| self.failed(b)));
             report.blocks_healed -= unproven.len() as u64;
-            report.notes.push(format!(
-                "{} blocks are rebuilt, and only the passphrase can prove that they are right",
-                unproven.len()
-            ));
         } else if !agrees {
             report.sectors_bad += 2;
             report

@@ -7,7 +7,7 @@ use std::path::Path;
 use dbs::archive::Unlocked;
 use dbs::error::FailedBlock;
 use dbs::v1::Salvage;
-use dbs::{Archive, Error, payload};
+use dbs::{Error, payload};
 
 use super::only::Only;
 use super::restore::{Restored, Target, failure, not_files};
@@ -27,12 +27,7 @@ use crate::tree::place::Stage;
 ///
 /// # Errors
 /// See [`crate::failure::Code`].
-pub fn stream(
-    args: &Restore,
-    archive: &Archive,
-    unlocked: &Unlocked,
-    output: Output,
-) -> Result<Restored> {
+pub fn stream(args: &Restore, unlocked: &Unlocked, output: Output) -> Result<Restored> {
     let mut target = Target::new(output.file());
     let done = match args.salvage {
         true => salvage(unlocked, &mut target),
@@ -48,7 +43,7 @@ pub fn stream(
     output.commit()?;
     let gaps = done.gaps.iter();
     let missing = gaps.map(|gap| Missing::of_stream(gap.at..gap.at + gap.filled.unwrap_or(0)));
-    let mut report = report(args, archive)?;
+    let mut report = report(unlocked);
     for block in done.lost_blocks {
         if !report
             .failed_blocks
@@ -78,13 +73,13 @@ fn salvage(unlocked: &Unlocked, target: &mut Target<'_>) -> dbs::Result<Salvage>
     }
 }
 
-/// What was healed on the way: versions 1 and 2 do not tell while they are read.
-fn report(args: &Restore, archive: &Archive) -> Result<dbs::Report> {
-    let mut report = archive
-        .validate(None)
-        .map_err(|e| codec::failure(e, &args.file))?;
-    report.decrypted = true;
-    Ok(report)
+/// What was healed on the way.
+fn report(unlocked: &Unlocked) -> dbs::Report {
+    match unlocked {
+        Unlocked::V1(payload) => payload.report(),
+        Unlocked::V2(payload) => payload.report(),
+        Unlocked::V3(_) => restore::empty_report(),
+    }
 }
 
 /// Restores a tree from a container of version 1 or 2.
@@ -94,7 +89,6 @@ fn report(args: &Restore, archive: &Archive) -> Result<dbs::Report> {
 pub fn tree(
     args: &Restore,
     directory: &Path,
-    archive: &Archive,
     unlocked: &Unlocked,
     console: &Console,
 ) -> Result<Restored> {
@@ -113,7 +107,7 @@ pub fn tree(
     } else {
         return Err(not_files(&args.file, None));
     };
-    restored.report = report(args, archive)?;
+    restored.report = report(unlocked);
     Ok(restored)
 }
 

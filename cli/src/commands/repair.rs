@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use dbs::{Archive, Error, Report, Status};
+use dbs::{Archive, Error, Report, Status, Version};
 
 use crate::args::Repair;
 use crate::codec;
@@ -12,6 +12,7 @@ use crate::console::{Console, count};
 use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::output::Output;
+use crate::passphrase::Wanted;
 use crate::report::{self, Extents};
 
 /// Runs the command.
@@ -97,9 +98,15 @@ fn write(
     output: Output,
     console: &Console,
 ) -> Result<Report, Stopped> {
-    let report = archive
-        .repair(None, &mut output.file())
-        .map_err(|e| stopped(e, &output))?;
+    let mut report = archive.repair(None, &mut output.file());
+    // Where nothing stored proves a rebuilt block of version 2, decrypting it does.
+    if let Err(Error::Damaged(_)) = report
+        && archive.version() == Version::V2
+        && let Some(passphrase) = Wanted::existing(&args.passphrase).given()?
+    {
+        report = archive.repair(Some(&passphrase), &mut output.file());
+    }
+    let report = report.map_err(|e| stopped(e, &output))?;
     output.sync()?;
     if let Some(path) = output.readable() {
         let found = codec::read_back(path, None, args.threads, console)?;
@@ -186,7 +193,7 @@ fn anew(args: &Repair, archive: &Archive, console: &Console) -> Done {
     Ok((report, "wrote the whole file anew".into()))
 }
 
-/// Says what is lost. There is no passphrase here, so the files that it touches are not known.
+/// Says what is lost. Nothing was decrypted, so the files that it touches are not known.
 fn beyond_repair(args: &Repair, archive: &Archive, error: Error) -> Failure {
     if args.json
         && matches!(error, Error::Damaged(_))

@@ -49,11 +49,11 @@ pub fn run(args: &Restore, console: &Console) -> Result<Code> {
     let to_stdout = output.as_ref().is_some_and(Output::is_stdout);
     let done = match (output, &args.directory, &unlocked) {
         (Some(output), _, Unlocked::V3(payload)) => stream(args, payload, output),
-        (Some(output), _, older) => legacy::stream(args, &archive, older, output),
+        (Some(output), _, older) => legacy::stream(args, older, output),
         (None, Some(directory), Unlocked::V3(payload)) => {
             self::directory(args, directory, payload, console)
         }
-        (None, Some(directory), older) => legacy::tree(args, directory, &archive, older, console),
+        (None, Some(directory), older) => legacy::tree(args, directory, older, console),
         // The command line has one of the two.
         (None, None, _) => Err(Failure::usage("give -C DIR or -o FILE")),
     };

@@ -113,7 +113,7 @@ impl Place {
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         let stderr = String::from_utf8(output.stderr).expect("utf-8");
         assert!(!stderr.contains("panicked"), "{stderr}");
         Ended {
