@@ -139,7 +139,11 @@ def atomic_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
         with contextlib.suppress(OSError):
             fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     if fd is None:
-        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            # Of the directory: nobody knows the file that is tried.
+            raise OSError(error.errno, error.strerror, directory) from None
         named = True
     try:
         with os.fdopen(fd, "w+b", buffering=0) as file:

@@ -131,7 +131,7 @@ def discover(
         unknown = sorted(wanted - set(plans))
         if unknown:
             raise ConfigurationError(
-                f"No such model in the backup: {', '.join(unknown)}. Use app_label.ModelName; "
+                f"There is no model {', '.join(unknown)} to back up. Use app_label.ModelName; "
                 "proxies, unmanaged and excluded models have no rows of their own."
             )
     if wanted is None:

@@ -107,7 +107,8 @@ def test_exit_codes_and_repair(tmp_path):
     code, out, err = run("dbs_restore", str(path))
     assert code == 3 and "dbs_restore --salvage" in err
     path.write_bytes(b"something else")
-    assert run("dbs_validate", str(path))[0] == 6
+    code, out, err = run("dbs_validate", str(path))
+    assert code == 6 and err.startswith(f"{path}: not a .dbs file")
     code, out, err = run("dbs_validate", str(tmp_path / "none"))
     assert code == 7 and err == f"{tmp_path / 'none'}: No such file or directory."
     assert Tag.objects.count() == 20_000
@@ -127,6 +128,20 @@ def test_nothing_is_overwritten(tmp_path):
     assert run("dbs_backup", str(tmp_path / "x.dbs"), "--output-dir", "x")[0] == 2
     assert sorted(os.listdir(tmp_path)) == ["b.dbs"]
     assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_what_does_not_exist_is_named(tmp_path):
+    path = str(tmp_path / "b.dbs")
+    code, out, err = run("dbs_backup", path, "--database", "other")
+    assert code == 2 and "'other'" in err and "DATABASES has: default" in err
+    code, out, err = run("dbs_backup", path, "--model", "zoo.Nothing")
+    assert code == 7 and "There is no model zoo.nothing to back up" in err
+    assert os.listdir(tmp_path) == []
+    assert run("dbs_backup", path)[0] == 0
+    code, out, err = run("dbs_restore", path, "--database", "other")
+    assert code == 2 and "DATABASES has: default" in err
+    code, out, err = run("dbs_backup", "/proc/b.dbs")
+    assert code == 7 and err == "/proc: No such file or directory."
 
 
 def test_retention(tmp_path):

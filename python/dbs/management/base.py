@@ -11,7 +11,8 @@ from typing import Any
 
 from django.core.files.storage import InvalidStorageError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
+from django.utils.connection import ConnectionDoesNotExist
 
 from .. import container, passphrases
 from ..exceptions import (
@@ -42,35 +43,42 @@ class DbsCommand(BaseCommand):
     last_resort = "`manage.py dbs_restore --salvage`"
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        with _signals_as_exceptions(), self._errors():
+        with _signals_as_exceptions(), self._errors(options.get("input")):
             return super().execute(*args, **options)
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, name: str | None) -> Iterator[None]:
+        """Errors as messages about the backup called `name`."""
+        about = f"{name}: " if name else ""
         try:
             yield
         except CommandError:
             raise
         except WrongPassphrase as error:
             raise CommandError(
-                f"{error}. Nothing was changed.", returncode=WRONG_PASSPHRASE
+                f"{about}{error}. Nothing was changed.", returncode=WRONG_PASSPHRASE
             ) from None
         except AuthenticationFailed as error:
             raise CommandError(
-                f"{error}. Somebody has altered this file; use another copy.", returncode=ALTERED
+                f"{about}{error}. Somebody has altered this file; use another copy.",
+                returncode=ALTERED,
             ) from None
         except Damaged as error:
             raise CommandError(
-                f"{error}. Try another copy of the backup, or restore what is left of it with "
-                f"{self.last_resort}.",
+                f"{about}{error}. Try another copy of the backup, or restore what is left of it "
+                f"with {self.last_resort}.",
                 returncode=UNRECOVERABLE,
             ) from None
         except (NotDbs, Unsupported) as error:
-            raise CommandError(str(error), returncode=NOT_DBS) from None
+            raise CommandError(f"{about}{error}.", returncode=NOT_DBS) from None
         except OSError as error:
             raise CommandError(system_says(error), returncode=IO) from None
         except Misuse as error:
             raise CommandError(str(error), returncode=USAGE) from None
+        except ConnectionDoesNotExist as error:
+            raise CommandError(
+                f"{error} DATABASES has: {', '.join(connections)}.", returncode=USAGE
+            ) from None
         except (LimitExceeded, Error, DatabaseError, InvalidStorageError) as error:
             raise CommandError(str(error), returncode=IO) from None
 
