@@ -5,7 +5,7 @@
 `run` makes the environments and calls this. PROJECT is the corpus's project (manage.py,
 populate.py). Each step is a process of its own; what is counted is its CPU time (user and system,
 Python's start included) and its peak memory. Medians of the rounds. Then ours alone with ten times
-the rows, and with ten times the files. The tables go into the README.
+the rows, with ten times the files, and with many small ones. The tables go into the README.
 """
 
 from __future__ import annotations
@@ -152,13 +152,18 @@ def scale(project: str, work: Path, python: str) -> list[str]:
         "| project | backup peak MB | restore peak MB | restore --flush peak MB |",
         "|---|---|---|---|",
     ]
-    for change in ("none", "rows", "files"):
+    for change in ("none", "rows", "files", "small files"):
         site = Site(project, work / "scale", python)
         if change == "rows":
             site.run("manage.py", "shell", "-c", MORE_ROWS)
         elif change == "files":
             for i in range(9):
                 shutil.copytree(site.data / "media/manuals", site.data / f"root/more{i}")
+        elif change == "small files":
+            for i in range(20_000):
+                path = site.data / f"root/many/{i // 1000}/{i}.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"content {i}")
         shown = site.shown()
         backup = site.run("manage.py", "dbs_backup", site.backup)[1]
         site.empty()

@@ -13,7 +13,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
@@ -27,6 +26,7 @@ from .exceptions import RestoreError
 from .files import is_plain_storage, storage_aliases, unwrap
 from .registry import BackupRegistry, ModelBackup
 from .reports import RestoreReport
+from .staging import DIRECTORY, FILE, LINK, STORED, Staged, Waiting
 from .tarstream import pieces
 
 STAGING = ".dbs-restore-"
@@ -48,14 +48,6 @@ def real_place(path: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
-@dataclass
-class _Staged:
-    base: str
-    target: str
-    staged: str | None
-    file: File
-
-
 class Placer:
     """Takes the files of one restore."""
 
@@ -75,10 +67,8 @@ class Placer:
         self.roots = sorted(declared | more, key=len, reverse=True)
         self.meta = Meta()
         self._staging: dict[str, tuple[str, int]] = {}
-        self._staged: list[_Staged] = []
-        self._links: list[_Staged] = []
-        self._directories: list[_Staged] = []
-        self._remote: list[tuple[Any, str, str]] = []
+        self._waiting = Waiting()
+        self._real = ("", "")
         self._remote_dir: Any = None
         self._storages: dict[str, Any] = {}
         self._number = 0
@@ -94,12 +84,13 @@ class Placer:
                 return new.rstrip("/") + path[len(old) :]
         return path
 
-    def _storage(self, file: File) -> Any:
+    def _storage(self, file: File) -> tuple[str, Any]:
+        """The storage of a file, and the name under which it is found again."""
         key = file.storage or ""
         name = f"{key}|{file.field if not key else ''}"
         if name not in self._storages:
             self._storages[name] = self._find_storage(file, key)
-        return self._storages[name]
+        return name, self._storages[name]
 
     def _find_storage(self, file: File, key: str) -> Any:
         labels = list(self.meta.storages.get(key, []))
@@ -121,7 +112,7 @@ class Placer:
     def _place(self, file: File) -> tuple[str, str] | None:
         """The directory that confines a file and its path; None where the storage has no paths."""
         if file.kind == "storage":
-            storage = self._storage(file)
+            _, storage = self._storage(file)
             if not is_plain_storage(storage):
                 return None
             try:
@@ -139,7 +130,7 @@ class Placer:
             if any(part in ("", ".", "..") for part in parts):
                 raise RestoreError(f"{file.shown!r} would be outside its root: refused.")
             path = os.path.join(os.path.abspath(self.relocate(str(file.root))), *parts)
-        real = real_place(path)
+        real = os.path.join(self._real_directory(os.path.dirname(path)), os.path.basename(path))
         for root in self.roots:
             if real.startswith(root + os.sep) or os.path.realpath(path) == root:
                 return root, path
@@ -149,13 +140,19 @@ class Placer:
             "DBS_RESTORE_ROOTS, or move it elsewhere with --map OLD=NEW (path_map={OLD: NEW})."
         )
 
-    def _check(self, base: str, path: str, file: File) -> None:
-        parent = os.path.realpath(os.path.dirname(path))
+    def _real_directory(self, path: str) -> str:
+        """A directory without links in it. Remembers the last one: files come by directory."""
+        if self._real[0] != path:
+            self._real = (path, os.path.realpath(path))
+        return self._real[1]
+
+    def _check(self, base: str, path: str, kind: str) -> None:
+        parent = self._real_directory(os.path.dirname(path))
         root = os.path.realpath(base)
         inside = parent == root or parent.startswith(root.rstrip(os.sep) + os.sep)
         if not inside and os.path.realpath(path) != root:
             raise RestoreError(f"{path} would be reached through a link that leaves {base}: refused.")
-        if file.type == "dir":
+        if kind == DIRECTORY:
             if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
                 if os.path.realpath(path) != root:
                     raise RestoreError(f"{path} is in the way of a directory of the backup.")
@@ -167,18 +164,18 @@ class Placer:
     def take(self, file: File) -> None:
         """Stages one file; nothing of the project changes yet."""
         place = self._place(file)
-        if file.type == "symlink" and place is not None:
+        if file.type == LINK and place is not None:
             self._link_targets.add(place[1])
         if place is None:
             self._take_remote(file)
             return
         base, path = place
-        self._check(base, path, file)
+        self._check(base, path, file.type)
         exists = os.path.lexists(path)
-        staged = _Staged(base, path, None, file)
-        if file.type == "dir":
+        staged = Staged(file.type, base, path, "", file.mode, file.mtime_ns)
+        if file.type == DIRECTORY:
             if not self.dry_run:
-                self._directories.append(staged)
+                self._waiting.add(staged)
             return
         if self.dry_run:
             size = sum(len(piece) for piece in pieces(file.stream)) if file.stream else 0
@@ -193,7 +190,7 @@ class Placer:
             self.report.skipped.append(f"{file.shown}: not in the backup ({file.left_out})")
             return
         if not self.dry_run:
-            (self._links if file.type == "symlink" else self._staged).append(staged)
+            self._waiting.add(staged)
         self._count(exists, size)
 
     def _count(self, exists: bool, size: int) -> None:
@@ -204,9 +201,9 @@ class Placer:
         self.report.file_bytes += size
 
     def _write(self, path: str, file: File) -> int:
-        if file.type == "symlink":
+        if file.type == LINK:
             os.symlink(file.target, path)
-            _set_times(path, file, follow=False)
+            _set_times(path, file.mtime_ns, follow=False)
             return 0
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         size = 0
@@ -220,11 +217,11 @@ class Placer:
                 os.fchmod(out.fileno(), stat.S_IMODE(file.mode) & 0o777)
             else:
                 os.fchmod(out.fileno(), 0o644)
-        _set_times(path, file)
+        _set_times(path, file.mtime_ns)
         return size
 
     def _take_remote(self, file: File) -> None:
-        storage = self._storage(file)
+        key, storage = self._storage(file)
         exists = storage.exists(file.name)
         if self.dry_run:
             size = sum(len(piece) for piece in pieces(file.stream))
@@ -235,7 +232,7 @@ class Placer:
             path = os.path.join(self._remote_dir.name, str(self._number))
             size = self._write(path, file)
             if file.left_out is None:
-                self._remote.append((storage, file.name, path))
+                self._waiting.add(Staged(STORED, key, file.name, path))
         if file.left_out is not None:
             self.report.skipped.append(f"{file.shown}: not in the backup ({file.left_out})")
             return
@@ -256,7 +253,7 @@ class Placer:
         """No file of the backup may lie behind a link of the backup."""
         if not self._link_targets:
             return
-        for staged in self._staged + self._directories + self._links:
+        for staged in self._waiting.of(FILE, DIRECTORY, LINK):
             parent = os.path.dirname(staged.target)
             while len(parent) >= len(staged.base):
                 if parent in self._link_targets:
@@ -266,33 +263,39 @@ class Placer:
     def commit(self) -> None:
         """Moves everything to its place. What cannot be moved is named, all else is moved."""
         failed = []
-        for staged in self._directories:
+        self._real = ("", "")
+        for staged in self._waiting.of(DIRECTORY):
             try:
                 os.makedirs(staged.target, exist_ok=True)
             except OSError as error:
                 failed.append(f"{staged.target}: {error.strerror}")
-        for staged in self._staged + self._links:
+        made = ""
+        for staged in self._waiting.of(FILE, LINK):
             try:
                 parent = os.path.dirname(staged.target)
-                os.makedirs(parent, exist_ok=True)
-                self._check(staged.base, staged.target, staged.file)
-                if staged.staged is not None:
-                    os.replace(staged.staged, staged.target)
+                if parent != made:
+                    os.makedirs(parent, exist_ok=True)
+                    made = parent
+                self._check(staged.base, staged.target, staged.kind)
+                os.replace(staged.staged, staged.target)
+                if staged.kind == LINK:
+                    self._real = ("", "")
             except (OSError, RestoreError) as error:
                 failed.append(f"{staged.target}: {error}")
         # Deepest first, as a change inside a directory changes its time.
-        for staged in sorted(self._directories, key=lambda s: -len(s.target)):
+        for staged in self._waiting.of(DIRECTORY, deepest_first=True):
             try:
-                if staged.file.mode is not None:
-                    os.chmod(staged.target, stat.S_IMODE(staged.file.mode) & 0o777)
-                _set_times(staged.target, staged.file)
+                if staged.mode is not None:
+                    os.chmod(staged.target, stat.S_IMODE(staged.mode) & 0o777)
+                _set_times(staged.target, staged.mtime_ns)
             except OSError as error:
                 failed.append(f"{staged.target}: {error.strerror}")
-        for storage, name, path in self._remote:
+        for staged in self._waiting.of(STORED):
+            storage, name = self._storages[staged.base], staged.target
             try:
                 if storage.exists(name):
                     storage.delete(name)
-                with open(path, "rb") as source:
+                with open(staged.staged, "rb") as source:
                     saved = storage.save(name, DjangoFile(source))
                 if saved != name:
                     self.report.notes.append(f"The storage keeps {name} as {saved}.")
@@ -319,6 +322,7 @@ class Placer:
         if self._remote_dir is not None:
             self._remote_dir.cleanup()
             self._remote_dir = None
+        self._waiting.close()
 
     def _restore_root_time(self, base: str, times: tuple[int, int] | None) -> None:
         if times is not None:
@@ -334,10 +338,10 @@ def _times(path: str) -> tuple[int, int] | None:
     return status.st_atime_ns, status.st_mtime_ns
 
 
-def _set_times(path: str, file: File, follow: bool = True) -> None:
-    if file.mtime_ns is not None:
+def _set_times(path: str, mtime_ns: int | None, follow: bool = True) -> None:
+    if mtime_ns is not None:
         with contextlib.suppress(OSError, OverflowError, NotImplementedError):
-            os.utime(path, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=follow)
+            os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=follow)
 
 
 def _lock(path: str) -> int:

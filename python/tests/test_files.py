@@ -242,3 +242,25 @@ def test_choosing_files_and_models():
     assert report.rows == 2 and report.files == 2 and len(report.models) == 1
     with pytest.raises(RestoreError, match="no rows of zoo.nothing"):
         restore_backup(blob, "x", models=["zoo.nothing"])
+
+
+def test_memory_does_not_grow_with_the_number_of_files(settings, tmp_path):
+    """Neither making a backup nor restoring it remembers each file."""
+    import tracemalloc
+
+    root = tmp_path / "root"
+    settings.DBS_FILE_ROOTS = [str(root)]
+    peaks = []
+    for number in (1_000, 3_000):
+        for i in range(number):
+            put(f"{root}/{i % 10}/{i}.txt", b"content %d" % i)
+        path = tmp_path / f"{number}.dbs"
+        tracemalloc.start()
+        write_backup(path, "x", **KDF)
+        made = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        assert restore_backup(path, "x").files == number
+        peaks.append((made, tracemalloc.get_traced_memory()[1]))
+        tracemalloc.stop()
+    for few, many in zip(*peaks):
+        assert many - few < 2_000_000, peaks
