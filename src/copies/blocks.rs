@@ -1,8 +1,8 @@
 //! The blocks of a container, each healed from its two copies as it is asked for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::heal::{Budget, Outcome, Stored, heal};
 use super::locate::{Map, locate};
@@ -32,6 +32,9 @@ pub(crate) trait Layout: Send + Sync {
     fn trailing(&self) -> usize;
     /// Whether a unit, with its trailing bytes, is as it was written.
     fn verify(&self, unit: u64, stored: &[u8]) -> bool;
+    /// How many of these units, the first of which has this number, are as they were written, up to the first that is
+    /// not.
+    fn verify_run(&self, unit: u64, stored: &[&[u8]]) -> usize;
     /// Sets what must stand in an encoded block whatever its contents are.
     fn known(&self, block: u64, encoded: &mut Stored);
     /// The first intact unit that begins inside `starts` of the window, and the number of its block.
@@ -56,6 +59,39 @@ pub(crate) struct Blocks<L> {
     budget: Budget,
     /// Blocks that were read from anything but an intact copy A.
     healed: Mutex<HashSet<u64>>,
+    kept: Mutex<Kept>,
+}
+
+/// The blocks that were rebuilt last: repairing wants each of them several times. What was proven
+/// with a key counts only where the key is at hand.
+#[derive(Default)]
+struct Kept {
+    blocks: HashMap<(u64, bool), Vec<u8>>,
+    order: VecDeque<(u64, bool)>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Most bytes kept.
+    const MOST: usize = 16 << 20;
+
+    fn get(&self, block: u64, keyed: bool) -> Option<&Vec<u8>> {
+        let keyless = self.blocks.get(&(block, false));
+        keyless.or_else(|| self.blocks.get(&(block, true)).filter(|_| keyed))
+    }
+
+    fn keep(&mut self, block: u64, keyed: bool, encoded: &[u8]) {
+        let name = (block, keyed);
+        if self.blocks.insert(name, encoded.to_vec()).is_none() {
+            self.order.push_back(name);
+            self.bytes += encoded.len();
+        }
+        while self.bytes > Self::MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.bytes -= self.blocks.remove(&oldest).map_or(0, |old| old.len());
+        }
+    }
 }
 
 impl<L: Layout> Blocks<L> {
@@ -68,18 +104,18 @@ impl<L: Layout> Blocks<L> {
             map: OnceLock::new(),
             budget: Budget::new(source_size),
             healed: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
     /// Remembers that copy A of a block was not what it was read from.
     pub(crate) fn note_healed(&self, block: u64) {
-        let mut healed = self.healed.lock().unwrap_or_else(PoisonError::into_inner);
-        healed.insert(block);
+        lock(&self.healed).insert(block);
     }
 
     /// What reading the payload has found.
     pub(crate) fn report(&self, version: Version) -> Report {
-        let healed = self.healed.lock().unwrap_or_else(PoisonError::into_inner);
+        let healed = lock(&self.healed);
         let mut report = Report::new(version);
         report.blocks = self.layout.blocks();
         report.sectors = 2 * report.blocks + 4;
@@ -122,8 +158,9 @@ impl<L: Layout> Blocks<L> {
 
     /// The encoded block, from whichever copy is intact, or healed from both.
     ///
-    /// `prove` is given an encoded block and the trailing bytes of the copies in hand.
-    pub(crate) fn block(&self, block: u64, prove: Prove<'_>) -> Result<Outcome> {
+    /// `prove` is given an encoded block and the trailing bytes of the copies in hand, and uses a key if
+    /// it is `keyed`.
+    pub(crate) fn block(&self, block: u64, keyed: bool, prove: Prove<'_>) -> Result<Outcome> {
         let units = [0, 1].map(|copy| self.layout.unit(copy, block));
         let len = self.layout.encoded_len(block);
         let mut stored = Vec::new();
@@ -134,6 +171,19 @@ impl<L: Layout> Blocks<L> {
             }
             self.note_healed(block);
         }
+        if let Some(encoded) = lock(&self.kept).get(block, keyed) {
+            return Ok(Outcome::Proven(encoded.clone()));
+        }
+        let outcome = self.rebuild(block, prove)?;
+        if let Outcome::Proven(encoded) = &outcome {
+            lock(&self.kept).keep(block, keyed, encoded);
+        }
+        Ok(outcome)
+    }
+
+    /// The block from what its copies hold, wherever they stand.
+    fn rebuild(&self, block: u64, prove: Prove<'_>) -> Result<Outcome> {
+        let units = [0, 1].map(|copy| self.layout.unit(copy, block));
         let map = self.map()?;
         let mut found = Sources::default();
         for unit in units {
@@ -251,6 +301,10 @@ impl<L: Layout> Blocks<L> {
             .read_full_at(&mut bytes[skip..], start.max(0).unsigned_abs())?;
         Ok((got > 0).then_some(Found(bytes, skip..skip + got)))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is left of the copies of one block.

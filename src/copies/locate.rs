@@ -14,6 +14,8 @@ use crate::{Error, Result};
 const WINDOW: usize = 4 << 20;
 /// Bytes before the place of a bad unit where a search begins, if nothing intact lies there.
 const BACK: u64 = 1 << 20;
+/// Most units that are read and hashed together, and most bytes of them.
+const TOGETHER: (u64, u64) = (16, 4 << 20);
 /// Units after a bad one that are tried at the known shifts before a search begins.
 const AHEAD: u64 = 3;
 
@@ -106,6 +108,8 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
     let (mut unit, mut shift) = (0, 0_i64);
     // Where the last intact unit ends.
     let mut end = 0;
+    // How many units to read at once: more as long as all is well.
+    let mut together = 1;
     'units: while unit < units {
         if (map.bad.len() as u64).saturating_mul(32) > memory {
             return Err(Error::Limit {
@@ -114,15 +118,21 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
                 limit: memory,
             });
         }
-        if locator.intact(unit, shift)? {
+        let good = locator.intact_run(unit, shift, together)?;
+        if good > 0 {
             if map.runs.last().is_none_or(|run| run.1 != shift) {
                 map.runs.push((unit, shift));
             }
-            map.moved += u64::from(shift != 0);
-            end = layout.offset(unit).saturating_add_signed(shift) + locator.stored_len(unit);
-            unit += 1;
+            map.moved += if shift == 0 { 0 } else { good };
+            together = (2 * good).min(TOGETHER.0);
+            unit += good;
+            end =
+                layout.offset(unit - 1).saturating_add_signed(shift) + locator.stored_len(unit - 1);
             continue;
         }
+        together = 1;
+        // What stands there is wanted in the buffer.
+        locator.intact(unit, shift)?;
         let in_place = locator.aligned(unit);
         for &other in known.iter().filter(|&&s| s != shift) {
             if !in_place && locator.intact(unit, other)? {
@@ -182,6 +192,38 @@ impl<L: Layout> Locator<'_, L> {
             }
         }
         Ok(None)
+    }
+
+    /// How many of the next units, `most` at the most, stand as they were written at this shift, up to the
+    /// first that does not.
+    fn intact_run(&mut self, unit: u64, shift: i64, most: u64) -> Result<u64> {
+        let units = self.layout.blocks() * 2;
+        let Some(offset) = self.layout.offset(unit).checked_add_signed(shift) else {
+            return Ok(0);
+        };
+        let mut lens = Vec::new();
+        let mut total = 0;
+        for next in unit..(unit + most).min(units) {
+            let len = self.stored_len(next);
+            let fits = lens.is_empty() || total + len <= TOGETHER.1;
+            if !fits || offset + total + len > self.size {
+                break;
+            }
+            lens.push(usize::try_from(len).unwrap_or(usize::MAX));
+            total += len;
+        }
+        self.buf.resize(usize::try_from(total).unwrap_or(0), 0);
+        let got = self.source.read_full_at(&mut self.buf, offset)?;
+        let mut rest = &self.buf[..got];
+        let mut stored = Vec::with_capacity(lens.len());
+        for len in lens {
+            let Some((one, later)) = rest.split_at_checked(len) else {
+                break;
+            };
+            stored.push(one);
+            rest = later;
+        }
+        Ok(self.layout.verify_run(unit, &stored) as u64)
     }
 
     /// Whether the unit stands as it was written at this shift; its bytes are left in the buffer.

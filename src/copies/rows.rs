@@ -54,8 +54,18 @@ impl Code {
     /// Appends the encoded block to `out`.
     pub(crate) fn encode(&self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
-        out.resize(start + encoded_len(data.len(), self.nsym()), 0);
-        Ok(self.0.encode(data, &mut out[start..])?)
+        out.resize(start + self.encoded_len(data.len()), 0);
+        self.encode_into(data, &mut out[start..])
+    }
+
+    /// Bytes that `len` bytes of data take once encoded.
+    pub(crate) fn encoded_len(&self, len: usize) -> usize {
+        encoded_len(len, self.nsym())
+    }
+
+    /// Encodes the block into `out`, which has exactly the room for it.
+    pub(crate) fn encode_into(&self, data: &[u8], out: &mut [u8]) -> Result<()> {
+        Ok(self.0.encode(data, out)?)
     }
 
     /// Whether this is a row, or a block of rows, as an encoder makes it.

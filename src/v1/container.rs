@@ -167,7 +167,7 @@ impl Inner {
     fn encoded(&self, block: u64) -> Result<Vec<u8>> {
         let layout = &self.blocks.layout;
         let mut prove = |encoded: &[u8], _: &[Vec<u8>]| layout.proven(block, encoded);
-        match self.blocks.block(block, &mut prove)? {
+        match self.blocks.block(block, false, &mut prove)? {
             Outcome::Proven(encoded) => Ok(encoded),
             _ => Err(lost(vec![self.failed(block)], layout.blocks())),
         }

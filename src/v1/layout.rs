@@ -9,6 +9,7 @@ use super::manifest::Manifest;
 use crate::copies::blocks;
 use crate::copies::heal::Stored;
 use crate::copies::rows::{Code, ROW};
+use crate::hash::blake2b_128_many;
 use crate::{Error, Result};
 
 /// What checking a row costs, in bytes hashed.
@@ -82,6 +83,16 @@ impl blocks::Layout for Layout {
 
     fn verify(&self, unit: u64, stored: &[u8]) -> bool {
         self.proven(self.block_of(unit), stored)
+    }
+
+    fn verify_run(&self, unit: u64, stored: &[&[u8]]) -> usize {
+        let mut right = vec![false; stored.len()];
+        blake2b_128_many(b"", stored.iter().copied(), |i, digest| {
+            let block = self.block_of(unit + i as u64);
+            let index = usize::try_from(block).unwrap_or(usize::MAX);
+            right[i] = self.manifest.encoded_hashes.get(index) == Some(&digest);
+        });
+        right.iter().take_while(|&&right| right).count()
     }
 
     fn known(&self, _block: u64, _encoded: &mut Stored) {}

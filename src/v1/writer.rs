@@ -7,7 +7,6 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use blake2b_simd::many::{HashManyJob, hash_many};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use sha2::{Digest, Sha256};
@@ -19,6 +18,7 @@ use super::keys;
 use super::manifest::Manifest;
 use crate::copies::kdf::Kdf;
 use crate::copies::rows::Code;
+use crate::hash::blake2b_128_many;
 use crate::secret::random;
 use crate::{Error, Passphrase, Result};
 
@@ -115,6 +115,8 @@ pub struct Writer<W: Read + Write + Seek> {
     placed: Option<Placed>,
     /// Ciphertext of the blocks to come.
     pending: Vec<u8>,
+    /// The blocks encoded last, so that their room is used again.
+    buffer: Vec<u8>,
     /// Bytes of the body so far.
     body: u64,
     /// Encoded bytes so far.
@@ -187,6 +189,7 @@ impl<W: Read + Write + Seek> Writer<W> {
             manifest,
             placed,
             pending: Vec::new(),
+            buffer: Vec::new(),
             body: 0,
             encoded: 0,
             failed: false,
@@ -318,35 +321,29 @@ impl<W: Read + Write + Seek> Writer<W> {
     }
 
     fn encode(&mut self, data: &[u8], block: usize) -> Result<()> {
-        let mut encoded = Vec::with_capacity(data.len() * 2);
-        let mut ends = Vec::new();
-        for piece in data.chunks(block) {
-            self.code.encode(piece, &mut encoded)?;
-            ends.push(encoded.len());
-        }
-        let mut params = blake2b_simd::Params::new();
-        params.hash_length(16);
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        let mut jobs: Vec<HashManyJob<'_>> = data
-            .chunks(block)
-            .map(|piece| HashManyJob::new(&params, piece))
+        let pieces = data.chunks(block);
+        let lens: Vec<usize> = pieces
+            .clone()
+            .map(|p| self.code.encoded_len(p.len()))
             .collect();
-        let count = jobs.len();
-        jobs.extend(
-            starts
-                .zip(&ends)
-                .map(|(start, &end)| HashManyJob::new(&params, &encoded[start..end])),
-        );
-        hash_many(jobs.iter_mut());
-        for (i, job) in jobs.iter().enumerate() {
-            let mut digest = [0; 16];
-            digest.copy_from_slice(job.to_hash().as_bytes());
-            if i < count {
-                self.manifest.data_hashes.push(digest);
-            } else {
-                self.manifest.encoded_hashes.push(digest);
-            }
+        let mut encoded = std::mem::take(&mut self.buffer);
+        encoded.resize(lens.iter().sum(), 0);
+        let mut rest = &mut encoded[..];
+        let mut messages: Vec<&[u8]> = pieces.clone().collect();
+        for (piece, &len) in pieces.zip(&lens) {
+            let (now, later) = rest.split_at_mut(len);
+            self.code.encode_into(piece, now)?;
+            messages.push(now);
+            rest = later;
         }
+        let manifest = &mut self.manifest;
+        blake2b_128_many(b"", messages.into_iter(), |i, digest| {
+            if i < lens.len() {
+                manifest.data_hashes.push(digest);
+            } else {
+                manifest.encoded_hashes.push(digest);
+            }
+        });
         match self.placed {
             Some(placed) => {
                 if self.encoded + encoded.len() as u64 > placed.copy_len {
@@ -361,6 +358,7 @@ impl<W: Read + Write + Seek> Writer<W> {
             None => self.out.write_all(&encoded)?,
         }
         self.encoded += encoded.len() as u64;
+        self.buffer = encoded;
         Ok(())
     }
 }

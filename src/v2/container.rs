@@ -223,7 +223,7 @@ impl Inner {
                 _ => false,
             }
         };
-        match self.blocks.block(block, &mut prove)? {
+        match self.blocks.block(block, cipher.is_some(), &mut prove)? {
             Outcome::Proven(encoded) => Ok(Encoded {
                 encoded,
                 proven: true,

@@ -1,5 +1,6 @@
 //! The layout of version 2: every number of `spec/dbs-v2.md`, sections 4 to 7.
 
+use blake2b_simd::many::{HashManyJob, hash_many};
 use nom::IResult;
 use nom::Parser;
 use nom::bytes::complete::{tag, take};
@@ -232,6 +233,22 @@ impl Header {
     /// The tag of a slot.
     pub(crate) fn slot_tag(&self, encoded: &[u8]) -> [u8; TAG] {
         hash(b"dbs/v2-slot", &self.id, encoded)
+    }
+
+    /// The tags of several slots at once, which takes less time.
+    pub(crate) fn slot_tags(&self, encoded: &[&[u8]]) -> Vec<[u8; TAG]> {
+        let mut params = blake2b_simd::Params::new();
+        params
+            .hash_length(TAG)
+            .personal(b"dbs/v2-slot")
+            .key(&self.id);
+        let mut jobs: Vec<HashManyJob<'_>> = encoded
+            .iter()
+            .map(|encoded| HashManyJob::new(&params, encoded))
+            .collect();
+        hash_many(jobs.iter_mut());
+        let hashes = jobs.iter().map(|job| array(job.to_hash().as_bytes()));
+        hashes.collect()
     }
 }
 

@@ -144,6 +144,18 @@ impl blocks::Layout for Layout {
             && self.header.slot_tag(encoded) == *tag
     }
 
+    fn verify_run(&self, unit: u64, stored: &[&[u8]]) -> usize {
+        let split = stored.iter().map_while(|slot| slot.split_last_chunk());
+        let (encoded, tags): (Vec<&[u8]>, Vec<&[u8; TAG]>) = split.unzip();
+        let computed = self.header.slot_tags(&encoded);
+        let units = (unit..).zip(encoded.iter().zip(tags.iter().zip(&computed)));
+        units
+            .take_while(|(unit, (encoded, (tag, computed)))| {
+                ***tag == **computed && self.described(self.block_of(*unit), encoded).is_some()
+            })
+            .count()
+    }
+
     /// The descriptor is known, and so are the zeros behind the last ciphertext. Where the file was
     /// cut off inside of those zeros, the parity over them can be computed.
     fn known(&self, block: u64, stored: &mut Stored) {

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
-use blake2b_simd::many::{HashManyJob, hash_many};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use zeroize::Zeroizing;
@@ -108,6 +107,8 @@ pub struct Writer<W: Write> {
     pending: Vec<u8>,
     /// Encoded slots whose second copy is still to be written.
     window: VecDeque<Vec<u8>>,
+    /// Slots that were written twice, so that their room is used again.
+    spare: Vec<Vec<u8>>,
     digest: blake2b_simd::State,
     index: u64,
     bytes: u64,
@@ -149,6 +150,7 @@ impl<W: Write> Writer<W> {
             member: 0,
             pending: Vec::new(),
             window: VecDeque::new(),
+            spare: Vec::new(),
             digest: digest(&header.id),
             header,
             index: 0,
@@ -265,30 +267,25 @@ impl<W: Write> Writer<W> {
             let tag = self.cipher.seal(index, last, &mut block[DESCRIPTOR..])?;
             block.extend_from_slice(&tag);
             block.resize(geometry.block_size, 0);
-            let mut slot = Vec::with_capacity(geometry.slot());
-            self.code.encode(&block, &mut slot)?;
+            // Room for the tag, too; what was in it before is overwritten.
+            let mut slot = self.spare.pop().unwrap_or_default();
+            slot.resize(geometry.slot(), 0);
+            self.code
+                .encode_into(&block, &mut slot[..geometry.encoded()])?;
             slots.push(slot);
         }
-        let mut params = blake2b_simd::Params::new();
-        params
-            .hash_length(TAG)
-            .personal(b"dbs/v2-slot")
-            .key(&self.header.id);
-        let mut jobs: Vec<HashManyJob<'_>> = slots
-            .iter()
-            .map(|slot| HashManyJob::new(&params, slot))
-            .collect();
-        hash_many(jobs.iter_mut());
-        let tags: Vec<blake2b_simd::Hash> = jobs.iter().map(HashManyJob::to_hash).collect();
+        let encoded: Vec<&[u8]> = slots.iter().map(|s| &s[..geometry.encoded()]).collect();
+        let tags = self.header.slot_tags(&encoded);
         for (mut slot, tag) in slots.into_iter().zip(tags) {
-            slot.extend_from_slice(tag.as_bytes());
-            self.digest.update(tag.as_bytes());
+            slot[geometry.encoded()..].copy_from_slice(&tag);
+            self.digest.update(&tag);
             self.out.write_all(&slot)?;
             self.window.push_back(slot);
             if self.window.len() as u64 > geometry.interleave
                 && let Some(second) = self.window.pop_front()
             {
                 self.out.write_all(&second)?;
+                self.spare.push(second);
             }
         }
         self.index += chunks.len() as u64;
