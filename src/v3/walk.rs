@@ -216,7 +216,7 @@ mod tests {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
                 seed ^= seed << 17;
-                if (seed >> 20) as u32 % one_in == 0 {
+                if ((seed >> 20) as u32).is_multiple_of(one_in) {
                     *byte ^= 1 << bit;
                 }
             }
