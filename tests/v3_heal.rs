@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "common/forge.rs"]
+mod forge;
 
 use common::{Random, assert_heals, options, passphrase, write};
 use dbs::{Archive, Profile, Status};
@@ -273,6 +275,11 @@ fn passphrases_change_without_encrypting_again() {
     let new = PassphraseChange::Replace(other.clone(), kdf);
     change(&mut file, &passphrase(), new, 2).unwrap();
     opens(&file, &other).unwrap();
+    let older = opens(&file, &passphrase()).unwrap_err();
+    assert!(matches!(
+        older,
+        dbs::Error::WrongPassphrase { older: Some(0), .. }
+    ));
     let archive = Archive::open(file).unwrap();
     assert_eq!(
         archive.validate(None).unwrap().status(),
@@ -290,6 +297,45 @@ fn passphrases_change_without_encrypting_again() {
             .status(),
         Status::Clean
     );
+}
+
+#[test]
+fn a_manifest_that_the_table_does_not_know_is_found_with_the_key() {
+    use forge::{Block, Forge, PASSPHRASE, TINY};
+    let mut forge = Forge::new(TINY);
+    forge.payload(&forge::painted(300));
+    let manifest = forge.manifest().to_bytes();
+    forge.push_manifest(&manifest);
+    let mut table = forge.table_block(0);
+    // Its first entry is that of the data block; the hash of the second one is altered.
+    table.truncate(table.len() - 32);
+    table[32 + 33 + 1] ^= 1;
+    forge.table_hash(2, &mut table);
+    forge.blocks.push(Block { kind: 2, data: table });
+    forge.page = forge.build_page();
+    let archive = Archive::open(forge.file()).unwrap();
+    assert_eq!(
+        archive.validate(None).unwrap().status(),
+        Status::Unrecoverable
+    );
+    let key = dbs::Passphrase::new(PASSPHRASE);
+    let report = archive.validate(Some(&key)).unwrap();
+    assert_eq!(report.blocks_altered, 1);
+    assert_eq!(report.failed_blocks[0].kind, "manifest");
+    let payload = archive.unlock(&key).unwrap().into_v3().unwrap();
+    assert!(payload.read_range(0..300).unwrap() == forge::painted(300));
+}
+
+/// No frame of a short block is intact then, and no tag in the whole file.
+#[test]
+fn the_walk_finds_what_single_frames_no_longer_tell() {
+    let payload = Random(8).bytes(3_000_000);
+    let file = write(&payload, options(Profile::Coded));
+    for seed in 0..6 {
+        let mut damaged = file.clone();
+        Random(100 + seed).rot(&mut damaged, 1.6e-2);
+        assert_heals(damaged, &payload, &file, &format!("seed {seed}"));
+    }
 }
 
 #[test]
