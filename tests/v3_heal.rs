@@ -311,7 +311,10 @@ fn a_manifest_that_the_table_does_not_know_is_found_with_the_key() {
     table.truncate(table.len() - 32);
     table[32 + 33 + 1] ^= 1;
     forge.table_hash(2, &mut table);
-    forge.blocks.push(Block { kind: 2, data: table });
+    forge.blocks.push(Block {
+        kind: 2,
+        data: table,
+    });
     forge.page = forge.build_page();
     let archive = Archive::open(forge.file()).unwrap();
     assert_eq!(
