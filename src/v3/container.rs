@@ -1,19 +1,18 @@
-//! A container of version 3: validate, repair, unlock.
+//! A container of version 3: open, heal, validate, unlock.
 
-use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::block::Sectors;
 use super::geometry::Geometry;
 use super::heal::{Findings, Healer, Outcome, Rung};
 use super::keys::Keys;
 use super::open::Structure;
 use super::page::Page;
 use super::payload::Payload;
+use super::replica::{all_regions, regions};
+use super::scan::read_past_errors;
 use super::sealed::Opener;
 use super::sector::{Kind, is_intact};
-use super::table::{self, Entry};
 use crate::error::{Damage, FailedBlock, older_page};
 use crate::options::OpenOptions;
 use crate::pipeline::{Pipeline, default_threads};
@@ -28,7 +27,7 @@ pub struct Container {
     /// The healer that knows where all sectors lie, once a block could not be had without it.
     scanned: OnceLock<Healer>,
     pub(super) options: OpenOptions,
-    len: u64,
+    pub(super) len: u64,
 }
 
 /// A block as far as it could be had.
@@ -74,7 +73,7 @@ impl Container {
         self.len
     }
 
-    fn geometry(&self) -> &Geometry {
+    pub(super) fn geometry(&self) -> &Geometry {
         &self.structure.page.geometry
     }
 
@@ -116,7 +115,12 @@ impl Container {
         } = &self.structure;
         let target = self.structure.target(block);
         let healer = self.scanned.get().unwrap_or(healer);
-        let mut result = healer.heal(&healer.regions(order, block), target, keys, opener)?;
+        let mut result = healer.heal(
+            &regions(&healer.replicas, order, block),
+            target,
+            keys,
+            opener,
+        )?;
         if matches!(result.0, Outcome::Lost) {
             let healer = match self.scanned.get() {
                 _ if *scanned => healer,
@@ -126,7 +130,8 @@ impl Container {
                     self.scanned.get_or_init(|| scanned)
                 }
             };
-            result = healer.heal(&healer.all_regions(order, block), target, keys, opener)?;
+            let everywhere = all_regions(&healer.replicas, order, block);
+            result = healer.heal(&everywhere, target, keys, opener)?;
         }
         let (outcome, findings) = result;
         Ok(match outcome {
@@ -209,133 +214,6 @@ impl Container {
         Ok(report)
     }
 
-    /// Writes the container as it was written, bit for bit, at the output's position.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] where a block is beyond repair: what was written then is not whole.
-    pub fn repair(self: &Arc<Self>, out: &mut (impl Write + Seek)) -> Result<Report> {
-        let start = out.stream_position()?;
-        let order = &self.structure.order;
-        let mut report = self.report();
-        let mut rebuilt = self.rebuild();
-        self.each_block(
-            || {
-                let this = Arc::clone(self);
-                let mut opener = Opener::new()?;
-                Ok(move |block: u64| {
-                    let found = this.heal(block, None, &mut opener)?;
-                    let entry = this.entry(block, &found)?;
-                    let sectors = match &found.data {
-                        Some(data) => Some(this.weave(block, data)?),
-                        None => None,
-                    };
-                    Ok((sectors, found.rung, found.findings, entry))
-                })
-            },
-            |block, (sectors, rung, findings, entry)| {
-                self.note(&mut report, block, sectors.is_some(), rung, &findings);
-                rebuilt.add(block, entry);
-                if let Some(sectors) = sectors {
-                    self.write_block(out, start, block, &sectors)?;
-                }
-                Ok(())
-            },
-        )?;
-        if let Some(entries) = rebuilt.entries() {
-            self.write_table(out, start, entries, &mut report)?;
-        }
-        if !report.failed_blocks.is_empty() {
-            return Err(Error::Damaged(self.damage(report.failed_blocks)));
-        }
-        self.check_end(&mut report)?;
-        let size = self.geometry().sector_size() as u64;
-        out.seek(SeekFrom::Start(start + order.file_len() - size))?;
-        out.write_all(&self.structure.healer.loom.end_sector(order.blocks()))?;
-        out.flush()?;
-        Ok(report)
-    }
-
-    /// What repairing in place would write: calls `each` with the offset and the bytes of every
-    /// sector that is not what it should be.
-    ///
-    /// # Errors
-    /// [`Error::Misuse`] where sectors do not lie where they belong, so that a new file must be
-    /// written; [`Error::Damaged`] where a block is beyond repair.
-    pub fn patches(
-        self: &Arc<Self>,
-        mut each: impl FnMut(u64, &[u8]) -> Result<()>,
-    ) -> Result<Report> {
-        let order = &self.structure.order;
-        if self.len != order.file_len() || !self.is_canonical() {
-            return Err(Error::Misuse(
-                "sectors do not lie where they belong; repair to a new file instead".into(),
-            ));
-        }
-        let report = self.validate(None)?;
-        if !report.failed_blocks.is_empty() {
-            return Err(Error::Damaged(self.damage(report.failed_blocks)));
-        }
-        let source = self.first_source()?;
-        let size = self.geometry().sector_size();
-        let mut patch = |offset: u64, sector: &[u8]| -> Result<()> {
-            let mut stored = vec![0; size];
-            let read = super::scan::read_past_errors(&*source, &mut stored, offset)?;
-            if read < size || stored != sector {
-                each(offset, sector)
-            } else {
-                Ok(())
-            }
-        };
-        let mut rebuilt = self.rebuild();
-        let patch_block = |patch: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
-                           block: u64,
-                           sectors: &Sectors|
-         -> Result<()> {
-            for &copy in self.geometry().copies() {
-                let mut at = order.offset(copy, block);
-                for sector in sectors
-                    .copy(copy)
-                    .iter()
-                    .flat_map(|run| run.chunks_exact(size))
-                {
-                    patch(at, sector)?;
-                    at += size as u64;
-                }
-            }
-            Ok(())
-        };
-        self.each_block(
-            || {
-                let this = Arc::clone(self);
-                let mut opener = Opener::new()?;
-                Ok(move |block: u64| {
-                    let found = this.heal(block, None, &mut opener)?;
-                    let entry = this.entry(block, &found)?;
-                    match &found.data {
-                        Some(data) if found.findings.bad > 0 => {
-                            Ok((Some(this.weave(block, data)?), entry))
-                        }
-                        _ => Ok((None, entry)),
-                    }
-                })
-            },
-            |block, (sectors, entry)| {
-                rebuilt.add(block, entry);
-                sectors.map_or(Ok(()), |sectors| patch_block(&mut patch, block, &sectors))
-            },
-        )?;
-        if let Some(entries) = rebuilt.entries() {
-            for (block, sectors) in self.woven_table(entries)? {
-                patch_block(&mut patch, block, &sectors)?;
-            }
-        }
-        patch(
-            order.file_len() - size as u64,
-            &self.structure.healer.loom.end_sector(order.blocks()),
-        )?;
-        Ok(report)
-    }
-
     /// Opens the container with a passphrase.
     ///
     /// # Errors
@@ -384,21 +262,28 @@ impl Container {
             .is_some_and(|replica| replica.segments.is_canonical())
     }
 
-    fn first_source(&self) -> Result<Arc<dyn Source>> {
+    pub(super) fn first_source(&self) -> Result<Arc<dyn Source>> {
         let replica = self.structure.healer.replicas.first();
         replica
             .map(|replica| Arc::clone(&replica.source))
             .ok_or_else(|| Error::Misuse("no file is open".into()))
     }
 
-    fn report(&self) -> Report {
+    pub(super) fn report(&self) -> Report {
         let mut report = Report::new(Version::V3);
         (report.blocks, report.sectors) = self.structure.totals();
         report.notes.clone_from(&self.structure.notes);
         report
     }
 
-    fn note(&self, report: &mut Report, block: u64, whole: bool, rung: Rung, findings: &Findings) {
+    pub(super) fn note(
+        &self,
+        report: &mut Report,
+        block: u64,
+        whole: bool,
+        rung: Rung,
+        findings: &Findings,
+    ) {
         report.sectors_bad += findings.bad;
         report.sectors_unstable += findings.unstable;
         if !whole {
@@ -409,13 +294,13 @@ impl Container {
     }
 
     /// Looks at what stands around the blocks: the end sector, and bytes that belong to no sector.
-    fn check_end(&self, report: &mut Report) -> Result<()> {
+    pub(super) fn check_end(&self, report: &mut Report) -> Result<()> {
         let order = &self.structure.order;
         let size = self.geometry().sector_size();
         let source = self.first_source()?;
         let mut stored = vec![0; size];
         let at = order.file_len() - size as u64;
-        let read = super::scan::read_past_errors(&*source, &mut stored, at)?;
+        let read = read_past_errors(&*source, &mut stored, at)?;
         let right = self.structure.healer.loom.end_sector(order.blocks());
         if read < size || !is_intact(&stored) || stored != right {
             report.sectors_bad += 1;
@@ -489,121 +374,5 @@ impl Container {
             self.options.report_progress(block + 1, total);
         }
         Ok(())
-    }
-
-    fn weave(&self, block: u64, data: &[u8]) -> Result<Sectors> {
-        let kind = self.structure.census.kind(block);
-        let loom = &self.structure.healer.loom;
-        loom.weave(kind, block, data, self.geometry().copies(), Vec::new())
-    }
-
-    fn write_block(
-        &self,
-        out: &mut (impl Write + Seek),
-        start: u64,
-        block: u64,
-        sectors: &Sectors,
-    ) -> Result<()> {
-        for &copy in self.geometry().copies() {
-            out.seek(SeekFrom::Start(
-                start + self.structure.order.offset(copy, block),
-            ))?;
-            for run in sectors.copy(copy) {
-                out.write_all(run)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the manifest block is another than the table says. The entries of all other blocks are
-    /// part of the root, which the manifest seals; its own cannot be.
-    fn disagrees_with_table(&self, block: u64, found: &Found) -> Result<bool> {
-        let census = &self.structure.census;
-        let known = self.structure.entries.get(block as usize).copied();
-        match (known.flatten(), &found.data) {
-            (Some(entry), Some(data)) if block == census.manifest() => {
-                let loom = &self.structure.healer.loom;
-                let woven = loom.weave(census.kind(block), block, data, &[], Vec::new())?;
-                Ok(woven.entry() != entry)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// What the table must say of a block, where the table is lost.
-    fn entry(&self, block: u64, found: &Found) -> Result<Option<Entry>> {
-        let known = self.structure.entries.get(block as usize).copied();
-        match (known, &found.data) {
-            (Some(Some(entry)), _) => Ok(Some(entry)),
-            (Some(None), Some(data)) => {
-                let size = self.geometry().payload_size();
-                // Tags are over frames and payloads, so the sectors are made again.
-                debug_assert_eq!(data.len() % size, 0);
-                let kind = self.structure.census.kind(block);
-                let loom = &self.structure.healer.loom;
-                Ok(Some(
-                    loom.weave(kind, block, data, &[], Vec::new())?.entry(),
-                ))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn rebuild(&self) -> Rebuild {
-        let wanted = self.structure.entries.iter().any(Option::is_none);
-        Rebuild {
-            wanted: wanted.then(|| self.structure.census.entries()),
-            entries: Vec::new(),
-        }
-    }
-
-    fn woven_table(&self, entries: &[Entry]) -> Result<Vec<(u64, Sectors)>> {
-        let census = &self.structure.census;
-        let archive = &self.structure.healer.loom.archive;
-        (0..census.table)
-            .map(|index| {
-                let payload = table::write(self.geometry(), archive, census, entries, index);
-                let block = census.entries() + u64::from(index);
-                Ok((block, self.weave(block, &payload)?))
-            })
-            .collect()
-    }
-
-    fn write_table(
-        &self,
-        out: &mut (impl Write + Seek),
-        start: u64,
-        entries: &[Entry],
-        report: &mut Report,
-    ) -> Result<()> {
-        for (block, sectors) in self.woven_table(entries)? {
-            self.write_block(out, start, block, &sectors)?;
-            let before = report.failed_blocks.len();
-            report.failed_blocks.retain(|failed| failed.block != block);
-            report.blocks_healed += (before - report.failed_blocks.len()) as u64;
-        }
-        Ok(())
-    }
-}
-
-/// Entries of a lost block table, collected from the blocks themselves.
-struct Rebuild {
-    wanted: Option<u64>,
-    entries: Vec<Entry>,
-}
-
-impl Rebuild {
-    fn add(&mut self, block: u64, entry: Option<Entry>) {
-        if let Some(entry) = entry
-            && self.wanted.is_some()
-            && block == self.entries.len() as u64
-        {
-            self.entries.push(entry);
-        }
-    }
-
-    /// All entries, if none is missing.
-    fn entries(&self) -> Option<&[Entry]> {
-        (self.wanted == Some(self.entries.len() as u64)).then_some(&self.entries)
     }
 }

@@ -6,7 +6,7 @@ use super::hand::Hand;
 use super::keys::Keys;
 use super::layout::{CODE_LEN, FRAME_LEN, TAG_LEN};
 use super::order::Order;
-use super::replica::{self, Region, Replica};
+use super::replica::{Region, Replica};
 use super::sealed::{Opener, Place};
 use super::sector::{Frame, Kind, Sector, write_tags};
 use super::table::{Entry, TableBlock};
@@ -88,6 +88,15 @@ impl Target {
             archive: loom.archive,
         }
     }
+
+    /// What its nonce and its associated data are made of.
+    pub(super) fn place(&self, loom: &Loom) -> Place {
+        Place {
+            archive: loom.archive,
+            block: self.block,
+            kind: self.kind,
+        }
+    }
 }
 
 /// Says whether a candidate is right.
@@ -118,11 +127,7 @@ impl Judge<'_> {
                 None => Ok(certain),
             };
         };
-        let place = Place {
-            archive: loom.archive,
-            block: target.block,
-            kind: target.kind,
-        };
+        let place = target.place(loom);
         // Opening decrypts in place.
         let mut copy = self.buffers.take();
         copy.clear();
@@ -147,17 +152,6 @@ impl Judge<'_> {
 }
 
 impl Healer {
-    /// Where the sectors of a block may lie, by the canonical order.
-    pub fn regions(&self, order: &Order, block: u64) -> Vec<Region> {
-        replica::regions(&self.replicas, order, block)
-    }
-
-    /// All places where a scan saw a sector of a block, and those where the canonical order has them:
-    /// for blocks that are lost otherwise.
-    pub fn all_regions(&self, order: &Order, block: u64) -> Vec<Region> {
-        replica::all_regions(&self.replicas, order, block)
-    }
-
     /// Rung 1: reads the data sectors of copy A and opens them. No hash and no parity is touched.
     ///
     /// Returns whether the block opened; if so, the raw bytes are handed to `each`.
@@ -200,11 +194,7 @@ impl Healer {
                 .data
                 .extend_from_slice(&sector[FRAME_LEN..size - TAG_LEN]);
         }
-        let place = Place {
-            archive: self.loom.archive,
-            block: target.block,
-            kind: target.kind,
-        };
+        let place = target.place(&self.loom);
         match opener.open(keys, geometry, place, &mut scratch.data) {
             Ok(raw) => {
                 each(raw);

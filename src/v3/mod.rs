@@ -17,6 +17,7 @@ pub mod order;
 pub mod page;
 pub mod passphrase;
 pub mod payload;
+mod repair;
 pub mod replica;
 pub mod scan;
 pub mod sealed;

@@ -8,7 +8,7 @@ use super::geometry::{Copy, Geometry};
 use super::heal::{Healer, Outcome, Target};
 use super::order::Order;
 use super::page::Page;
-use super::replica::{Region, Replica};
+use super::replica::{Region, Replica, regions};
 use super::scan::{Piece, Survey, Vote, read_past_errors};
 use super::sealed::Opener;
 use super::search::{Found, find_page, newest_page, vote};
@@ -440,7 +440,7 @@ fn heal_walked_tables(
             k: vote.k,
             entry: None,
         };
-        let regions = healer.regions(&order, block);
+        let regions = regions(&healer.replicas, &order, block);
         if let (Outcome::Healed(healed), _) = healer.heal(&regions, target, None, &mut opener)? {
             blocks.insert(block, healed.data);
         }

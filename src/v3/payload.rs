@@ -8,7 +8,7 @@ use super::container::Container;
 use super::heal::{Rung, Scratch};
 use super::keys::Keys;
 use super::manifest::{Entry, MEDIA_TAR, Manifest};
-use super::sealed::{Opener, Place};
+use super::sealed::Opener;
 use super::table;
 use crate::error::{Damage, FailedBlock};
 use crate::pipeline::Pool;
@@ -374,12 +374,7 @@ impl Worker {
             let Some(mut data) = found.data else {
                 return Ok(None);
             };
-            let archive = structure.healer.loom.archive;
-            let place = Place {
-                archive,
-                block,
-                kind: target.kind,
-            };
+            let place = target.place(&structure.healer.loom);
             let bytes = opener.open(keys, &structure.page.geometry, place, &mut data)?;
             raw.extend_from_slice(bytes);
             structure.healer.buffers.give(data);
