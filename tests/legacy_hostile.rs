@@ -2,18 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::io::{Cursor, Write};
+mod common;
+mod legacy;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dbs::{Limits, Passphrase, Status, v1, v2};
-
-const KDF: v1::Kdf = v1::Kdf {
-    time_cost: 1,
-    memory_cost: 8,
-    parallelism: 1,
-    key_length: 32,
-};
+use legacy::{write_v1, write_v2};
 
 struct Random(u64);
 
@@ -35,36 +31,17 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|_| random.next().to_le_bytes()[3]).collect()
 }
 
-fn file_v1(payload: &[u8], block_size: u64, nsym: usize) -> Vec<u8> {
-    let options = v1::WriterOptions {
-        block_size,
-        nsym,
-        kdf: KDF,
-        compress: false,
-        created: "2024-02-29T23:59:59.123456+00:00".into(),
-        payload_len: None,
-        fixed: None,
-    };
-    let passphrase = Passphrase::new("p");
-    let mut writer = v1::Writer::new(Cursor::new(Vec::new()), &passphrase, options).unwrap();
-    writer.write_all(payload).unwrap();
-    writer.finish().unwrap().into_inner()
+fn file_v1(payload: &[u8], block_size: usize, nsym: usize) -> Vec<u8> {
+    write_v1(payload, "p", (block_size, nsym), false, None)
 }
 
 fn file_v2(payload: &[u8], block_size: usize, nsym: usize, interleave: u64) -> Vec<u8> {
-    let options = v2::WriterOptions {
-        geometry: v2::Geometry {
-            block_size,
-            nsym,
-            interleave,
-        },
-        kdf: KDF,
-        compress: false,
-        fixed: None,
+    let geometry = v2::Geometry {
+        block_size,
+        nsym,
+        interleave,
     };
-    let mut writer = v2::Writer::new(Vec::new(), &Passphrase::new("p"), options).unwrap();
-    writer.write_all(payload).unwrap();
-    writer.finish().unwrap()
+    write_v2(payload, "p", geometry, false, None)
 }
 
 /// Reads whatever it is; checks that nothing wrong comes out, and that the findings agree.

@@ -2,6 +2,9 @@
 //! not (keys, sealed blocks) is in `src/v3/known.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/known.rs"]
+mod known;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,6 +15,7 @@ use dbs::v3::order::Order;
 use dbs::v3::page::Page;
 use dbs::v3::sector::{Frame, Sector, is_intact, write_tags};
 use dbs::v3::table::{self, Census, Entry, TableBlock};
+use known::{array, bytes, unhex};
 use serde_json::Value;
 
 /// Cases by file. A file that is not counted here is not tested; those marked are tested within the library.
@@ -33,30 +37,10 @@ const COUNTS: [(&str, usize); 15] = [
     ("table", 4),
 ];
 
+/// The cases of a file, of which there must be as many as above.
 fn cases(name: &str) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testvectors/v3/known");
-    let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
-    let file: Value = serde_json::from_str(&text).unwrap();
-    let cases = file["cases"].as_array().unwrap().clone();
     let (_, count) = COUNTS.iter().find(|(known, _)| *known == name).unwrap();
-    assert_eq!(cases.len(), *count, "cases in {name}");
-    cases
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.len().is_multiple_of(2));
-    (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
-        .collect()
-}
-
-fn bytes(case: &Value, key: &str) -> Vec<u8> {
-    unhex(case[key].as_str().unwrap())
-}
-
-fn array<const N: usize>(case: &Value, key: &str) -> [u8; N] {
-    bytes(case, key).try_into().unwrap()
+    known::cases(name, *count)
 }
 
 fn number(case: &Value, key: &str) -> u64 {

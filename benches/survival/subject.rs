@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dbs::v3::geometry::Geometry;
+use dbs::v3::replica::regions;
 use dbs::v3::survival::{Burst, Shape, worst_burst};
 use dbs::{Archive, Compression, Error, KdfParams, Passphrase, Profile, Source, Writer};
 use dbs::{WriterOptions, v3::writer::Randomness};
@@ -229,7 +230,7 @@ impl Subject {
             let first = lost.first().copied().unwrap_or(0);
             let healer = archive.v3()?.structure().scan(&dbs::Limits::default())?;
             for block in first.saturating_sub(1)..first + 3 {
-                eprintln!("  {block}: {:?}", healer.regions(order, block));
+                eprintln!("  {block}: {:?}", regions(&healer.replicas, order, block));
             }
         }
         Ok(())

@@ -45,6 +45,13 @@ fn payload() -> Vec<u8> {
     writer.finish().expect("finish")
 }
 
+/// Writes a backup of an older version, in the place of one that is there.
+fn backup(place: &Place, format: &str, file: &str, payload: &[u8]) {
+    let head = ["backup", "-", "-o", file, "--format", format];
+    let tail = ["--kdf", "t=1,m=8,p=1", "--force"];
+    place.feed(&[&head[..], &tail].concat(), payload).code(0);
+}
+
 fn rows_and_files(place: &Place, out: &str) {
     let rows = String::from_utf8(place.read(&format!("{out}/rows/shop.item.jsonl")));
     let rows = rows.expect("utf-8");
@@ -64,17 +71,7 @@ fn every_version_holds_rows_and_files() {
     let payload = payload();
     for format in ["1", "2", "3"] {
         let file = format!("v{format}.dbs");
-        let args = [
-            "backup",
-            "-",
-            "-o",
-            &file,
-            "--format",
-            format,
-            "--kdf",
-            "t=1,m=8,p=1",
-        ];
-        place.feed(&args, &payload).code(0);
+        backup(&place, format, &file, &payload);
         let found = place.run(&["validate", &file, "--json"]).code(0).json();
         assert_eq!(found["format_version"].to_string(), format);
         assert_eq!(
@@ -170,18 +167,7 @@ fn damage_in_older_versions() {
     let place = Place::new();
     let payload = payload();
     for format in ["1", "2"] {
-        let args = [
-            "backup",
-            "-",
-            "-o",
-            "x.dbs",
-            "--format",
-            format,
-            "--kdf",
-            "t=1,m=8,p=1",
-            "--force",
-        ];
-        place.feed(&args, &payload).code(0);
+        backup(&place, format, "x.dbs", &payload);
         let whole = place.read("x.dbs");
         let middle = whole.len() / 3;
         place.damage("x.dbs", |bytes| bytes[middle..middle + 2000].fill(0));
@@ -207,17 +193,7 @@ fn lost_tags_need_the_passphrase() {
     const SLOT: usize = 69_952;
     let place = Place::new();
     let payload = payload();
-    let args = [
-        "backup",
-        "-",
-        "-o",
-        "x.dbs",
-        "--format",
-        "2",
-        "--kdf",
-        "t=1,m=8,p=1",
-    ];
-    place.feed(&args, &payload).code(0);
+    backup(&place, "2", "x.dbs", &payload);
     let whole = place.read("x.dbs");
     place.damage("x.dbs", |bytes| {
         let end = bytes.len() - 152;

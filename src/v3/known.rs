@@ -1,8 +1,6 @@
 //! The known answers of `testvectors/v3/known` for layers that are not public: keys and sealed blocks.
 //! The others are in `tests/v3_known.rs`.
 
-use std::path::Path;
-
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce};
 use serde_json::Value;
@@ -16,31 +14,9 @@ use super::sealed::{Opener, Place};
 use super::sector::Kind;
 use crate::{Limits, Passphrase};
 
-/// The cases of a file, of which there must be so many.
-fn cases(name: &str, count: usize) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testvectors/v3/known");
-    let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
-    let file: Value = serde_json::from_str(&text).unwrap();
-    let cases = file["cases"].as_array().unwrap().clone();
-    assert_eq!(cases.len(), count, "cases in {name}");
-    cases
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.len().is_multiple_of(2));
-    (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
-        .collect()
-}
-
-fn bytes(case: &Value, key: &str) -> Vec<u8> {
-    unhex(case[key].as_str().unwrap())
-}
-
-fn array<const N: usize>(case: &Value, key: &str) -> [u8; N] {
-    bytes(case, key).try_into().unwrap()
-}
+#[path = "../../tests/common/known.rs"]
+mod cases;
+use cases::{array, bytes, cases};
 
 fn number<T: TryFrom<u64, Error: std::fmt::Debug>>(case: &Value, key: &str) -> T {
     case[key].as_u64().unwrap().try_into().unwrap()

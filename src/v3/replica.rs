@@ -62,7 +62,7 @@ pub struct Region {
 }
 
 /// Where the sectors of a block may lie, by the canonical order.
-pub(super) fn regions(replicas: &[Replica], order: &Order, block: u64) -> Vec<Region> {
+pub fn regions(replicas: &[Replica], order: &Order, block: u64) -> Vec<Region> {
     let geometry = order.geometry();
     let shift_bits = geometry.sector_shift();
     let mut regions = Vec::new();
@@ -98,7 +98,7 @@ pub(super) fn regions(replicas: &[Replica], order: &Order, block: u64) -> Vec<Re
 
 /// All places where a scan saw a sector of a block, and those where the canonical order has them:
 /// for blocks that are lost otherwise.
-pub(super) fn all_regions(replicas: &[Replica], order: &Order, block: u64) -> Vec<Region> {
+pub fn all_regions(replicas: &[Replica], order: &Order, block: u64) -> Vec<Region> {
     let geometry = order.geometry();
     let k = order.k(block);
     let mut all = regions(replicas, order, block);

@@ -270,6 +270,48 @@ const KDF: v1::Kdf = v1::Kdf {
     key_length: 32,
 };
 
+/// A container of version 1 with this size of blocks and this nsym.
+pub fn write_v1(
+    payload: &[u8],
+    passphrase: &str,
+    (block_size, nsym): (usize, usize),
+    compress: bool,
+    fixed: Option<v1::Fixed>,
+) -> Vec<u8> {
+    let options = v1::WriterOptions {
+        block_size: block_size as u64,
+        nsym,
+        kdf: KDF,
+        compress,
+        created: "2024-02-29T23:59:59.123456+00:00".into(),
+        payload_len: None,
+        fixed,
+    };
+    let out = Cursor::new(Vec::new());
+    let mut writer = v1::Writer::new(out, &Passphrase::new(passphrase), options).unwrap();
+    writer.write_all(payload).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+/// A container of version 2.
+pub fn write_v2(
+    payload: &[u8],
+    passphrase: &str,
+    geometry: v2::Geometry,
+    compress: bool,
+    fixed: Option<v2::Fixed>,
+) -> Vec<u8> {
+    let options = v2::WriterOptions {
+        geometry,
+        kdf: KDF,
+        compress,
+        fixed,
+    };
+    let mut writer = v2::Writer::new(Vec::new(), &Passphrase::new(passphrase), options).unwrap();
+    writer.write_all(payload).unwrap();
+    writer.finish().unwrap()
+}
+
 /// Containers with several shapes, the same in every run.
 pub fn bases() -> Vec<Base> {
     let pass = "pass";
@@ -290,46 +332,28 @@ pub fn bases() -> Vec<Base> {
     for (i, (block_size, nsym, interleave, len, compress)) in shapes.into_iter().enumerate() {
         let mut payload = Random(i as u64).bytes(len);
         payload[..len / 3].fill(b'x');
-        let passphrase = Passphrase::new(pass);
         let file = if interleave == 0 {
-            let options = v1::WriterOptions {
-                block_size: block_size as u64,
-                nsym,
-                kdf: KDF,
-                compress,
-                created: "2024-02-29T23:59:59.123456+00:00".into(),
-                payload_len: None,
-                fixed: Some(v1::Fixed {
-                    salt: [1; 16],
-                    data_key: [2; 32],
-                    key_nonce: [3; 12],
-                    body_nonce: [4; 12],
-                }),
+            let fixed = v1::Fixed {
+                salt: [1; 16],
+                data_key: [2; 32],
+                key_nonce: [3; 12],
+                body_nonce: [4; 12],
             };
-            let mut writer =
-                v1::Writer::new(Cursor::new(Vec::new()), &passphrase, options).unwrap();
-            writer.write_all(&payload).unwrap();
-            writer.finish().unwrap().into_inner()
+            write_v1(&payload, pass, (block_size, nsym), compress, Some(fixed))
         } else {
-            let options = v2::WriterOptions {
-                geometry: v2::Geometry {
-                    block_size,
-                    nsym,
-                    interleave,
-                },
-                kdf: KDF,
-                compress,
-                fixed: Some(v2::Fixed {
-                    salt: [1; 16],
-                    id: [5; 16],
-                    nonce_prefix: [6; 7],
-                    data_key: [2; 32],
-                    key_nonce: [3; 12],
-                }),
+            let fixed = v2::Fixed {
+                salt: [1; 16],
+                id: [5; 16],
+                nonce_prefix: [6; 7],
+                data_key: [2; 32],
+                key_nonce: [3; 12],
             };
-            let mut writer = v2::Writer::new(Vec::new(), &passphrase, options).unwrap();
-            writer.write_all(&payload).unwrap();
-            writer.finish().unwrap()
+            let geometry = v2::Geometry {
+                block_size,
+                nsym,
+                interleave,
+            };
+            write_v2(&payload, pass, geometry, compress, Some(fixed))
         };
         let version = if interleave == 0 { 1 } else { 2 };
         let name = format!("v{version} {block_size}/{nsym}/{interleave}");
