@@ -5,11 +5,13 @@
 
 pub mod archive;
 mod copies;
+mod disk;
 pub mod error;
 pub mod gf;
 mod hash;
 pub mod limits;
 mod options;
+mod pages;
 pub mod payload;
 mod pipeline;
 pub mod report;
@@ -22,6 +24,7 @@ pub mod v3;
 mod version;
 
 pub use archive::{Archive, Unlocked};
+pub use disk::{Disk, DiskStream};
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use options::OpenOptions;

@@ -21,18 +21,30 @@ pub(crate) struct Pipeline<J, R> {
 
 /// Buffers that go round: who is done with one gives it back, and the next block is spared fresh memory
 /// from the system, page by page.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
+#[derive(Debug)]
+pub(crate) struct Pool<B = Vec<u8>>(Arc<Mutex<Vec<B>>>);
 
-impl Pool {
+impl<B> Default for Pool<B> {
+    fn default() -> Self {
+        Pool(Arc::default())
+    }
+}
+
+impl<B> Clone for Pool<B> {
+    fn clone(&self) -> Self {
+        Pool(Arc::clone(&self.0))
+    }
+}
+
+impl<B: Default> Pool<B> {
     /// A buffer with whatever was left in it, or an empty one.
-    pub(crate) fn take(&self) -> Vec<u8> {
+    pub(crate) fn take(&self) -> B {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spare.pop().unwrap_or_default()
     }
 
     /// Keeps a buffer for who takes the next one.
-    pub(crate) fn give(&self, buffer: Vec<u8>) {
+    pub(crate) fn give(&self, buffer: B) {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spare.push(buffer);
     }

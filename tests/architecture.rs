@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A room may use itself and every room above it in this list.
 const LAYERS: &[&[&str]] = &[
-    &["error", "limits", "source", "version"],
-    &["secret", "options", "gf", "hash"],
+    &["error", "limits", "pages", "source", "version"],
+    &["disk", "secret", "options", "gf", "hash"],
     &["rs", "report", "pipeline"],
     &["copies"],
     &["v1", "v2", "v3", "payload"],

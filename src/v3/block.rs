@@ -7,6 +7,7 @@ use super::layout::{FRAME_LEN, TAG_LEN};
 use super::page::Page;
 use super::sector::{ArchiveId, Frame, Kind, Sector, write_tags, write_tags_of};
 use super::table::Entry;
+use crate::pages::Pages;
 use crate::rs::Code;
 use crate::{Error, Result};
 
@@ -25,7 +26,7 @@ pub struct Loom {
 /// The sectors of one block: header page, data, and the parity of the copies asked for, each once.
 #[derive(Debug, Clone)]
 pub struct Sectors {
-    bytes: Vec<u8>,
+    bytes: Pages,
     sector_size: usize,
     k: u8,
     parity_a: usize,
@@ -67,7 +68,7 @@ impl Loom {
         block: u64,
         data: &[u8],
         copies: &[Copy],
-        mut buffer: Vec<u8>,
+        mut buffer: Pages,
     ) -> Result<Sectors> {
         let geometry = &self.geometry;
         let (size, payload_size) = (geometry.sector_size(), geometry.payload_size());
@@ -78,7 +79,7 @@ impl Loom {
             })
             .ok_or_else(|| Error::Misuse("not a whole number of data sectors".into()))?;
         let slots = self.slots(k, copies);
-        buffer.resize(slots.len() * size, 0);
+        buffer.resize(slots.len() * size);
         self.write_frames(&mut buffer, kind, block, k, &slots, |_| true);
         let rows = data.chunks_exact(payload_size);
         for (sector, row) in buffer.chunks_exact_mut(size).skip(1).zip(rows) {
@@ -96,7 +97,7 @@ impl Loom {
     ///
     /// # Errors
     /// [`Error::Misuse`] where `buffer` is not a number of sectors that a block can have.
-    pub fn weave_copy_b(&self, kind: Kind, block: u64, mut buffer: Vec<u8>) -> Result<Sectors> {
+    pub fn weave_copy_b(&self, kind: Kind, block: u64, mut buffer: Pages) -> Result<Sectors> {
         let size = self.geometry.sector_size();
         let k = u8::try_from((buffer.len() / size).saturating_sub(1))
             .ok()
@@ -104,7 +105,7 @@ impl Loom {
             .ok_or_else(|| Error::Misuse("not a number of data sectors".into()))?;
         let made = |i: usize| i == 0 || i > usize::from(k);
         let slots = self.slots(k, &[Copy::B]);
-        buffer.resize(slots.len() * size, 0);
+        buffer.resize(slots.len() * size);
         self.write_frames(&mut buffer, kind, block, k, &slots, made);
         self.write_parity(&mut buffer, k, &slots)?;
         write_tags_of(&mut buffer, size, made);
@@ -163,7 +164,7 @@ impl Loom {
             .map_err(|e| Error::Misuse(format!("parity: {e:?}")))
     }
 
-    fn sectors(&self, bytes: Vec<u8>, k: u8, copies: &[Copy]) -> Sectors {
+    fn sectors(&self, bytes: Pages, k: u8, copies: &[Copy]) -> Sectors {
         let parity_a = if copies.contains(&Copy::A) {
             self.geometry.parity_of(Copy::A, k).into()
         } else {
@@ -255,7 +256,7 @@ impl Sectors {
 
     /// Gives the memory back.
     #[must_use]
-    pub fn into_buffer(self) -> Vec<u8> {
+    pub fn into_buffer(self) -> Pages {
         self.bytes
     }
 }

@@ -8,6 +8,7 @@ use super::replica::{Region, Replica};
 use super::scan::read_past_errors;
 use super::sector::{Sector, intact, is_intact};
 use crate::Result;
+use crate::pages::Pages;
 use crate::pipeline::Pool;
 
 /// Sectors that are read for one block at most, in each replica and once more.
@@ -15,14 +16,14 @@ const SECTORS_MAX: usize = 1024;
 
 /// The sectors that were read for one block.
 pub(super) struct Hand {
-    bytes: Vec<u8>,
+    bytes: Pages,
     sector_size: usize,
     /// For every slot, the sectors that are certain, by index in `bytes`: at most one.
     certain: [Option<usize>; CODE_LEN],
     /// Sectors whose tag fails and whose frame is near the expected one: slot and index.
     believed: Vec<(u8, usize)>,
     /// Where the bytes come from, and go back to.
-    buffers: Pool,
+    buffers: Pool<Pages>,
 }
 
 impl Drop for Hand {
@@ -52,7 +53,7 @@ impl Hand {
         replicas: &[Replica],
         regions: &[Region],
         target: Target,
-        buffers: &Pool,
+        buffers: &Pool<Pages>,
     ) -> Result<(Hand, Findings)> {
         let geometry = &loom.geometry;
         let regions = bounded(regions, replicas.len());
@@ -64,7 +65,7 @@ impl Hand {
             believed: Vec::new(),
             buffers: buffers.clone(),
         };
-        hand.bytes.resize(total * hand.sector_size, 0);
+        hand.bytes.resize(total * hand.sector_size);
         let mut findings = Findings::default();
         // Which sectors a canonical first replica has where they belong, copy by copy.
         let mut present: Vec<Vec<bool>> = geometry

@@ -10,6 +10,7 @@ use super::replica::{Region, Replica};
 use super::sealed::{Opener, Place};
 use super::sector::{Frame, Kind, Sector, write_tags};
 use super::table::{Entry, TableBlock};
+use crate::pages::Pages;
 use crate::pipeline::Pool;
 use crate::rs::{Row, Trust};
 use crate::source::Source as _;
@@ -73,8 +74,9 @@ pub struct Healer {
     pub loom: Loom,
     /// Where to look.
     pub replicas: Vec<Replica>,
-    /// Memory that blocks pass on to later blocks.
+    /// Memory that blocks pass on to later blocks: for data, and for sectors as they are read.
     pub(super) buffers: Pool,
+    pages: Pool<Pages>,
 }
 
 impl Target {
@@ -152,6 +154,16 @@ impl Judge<'_> {
 }
 
 impl Healer {
+    /// A healer of an archive that has no buffers yet.
+    pub fn new(loom: Loom, replicas: Vec<Replica>) -> Self {
+        Healer {
+            loom,
+            replicas,
+            buffers: Pool::default(),
+            pages: Pool::default(),
+        }
+    }
+
     /// Rung 1: reads the data sectors of copy A and opens them. No hash and no parity is touched.
     ///
     /// Returns whether the block opened; if so, the raw bytes are handed to `each`.
@@ -183,7 +195,7 @@ impl Healer {
         if (from, to) != (start, start + len as u64) {
             return Ok(false);
         }
-        scratch.sectors.resize(len, 0);
+        scratch.sectors.resize(len);
         match source.read_full_at(&mut scratch.sectors, at) {
             Ok(read) if read == len => {}
             _ => return Ok(false),
@@ -220,7 +232,8 @@ impl Healer {
         opener: &mut Opener,
     ) -> Result<(Outcome, Findings)> {
         let (loom, buffers) = (&self.loom, &self.buffers);
-        let (hand, mut findings) = Hand::gather(loom, &self.replicas, regions, target, buffers)?;
+        let (hand, mut findings) =
+            Hand::gather(loom, &self.replicas, regions, target, &self.pages)?;
         let mut judge = Judge {
             loom,
             target,
@@ -308,7 +321,7 @@ impl Healer {
         }
         let Target { kind, block, .. } = target;
         let copies = geometry.copies();
-        let woven = self.loom.weave(kind, block, data, copies, Vec::new())?;
+        let woven = self.loom.weave(kind, block, data, copies, Pages::new())?;
         let mut wrong = 0;
         for &copy in copies {
             for (slot, row) in &parity {
@@ -423,6 +436,6 @@ type Believed = (u8, Vec<u8>, Option<Vec<u8>>, bool);
 /// Memory that rung 1 uses again and again.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    sectors: Vec<u8>,
+    sectors: Pages,
     data: Vec<u8>,
 }

@@ -16,7 +16,6 @@ use super::sector::{ArchiveId, Kind, is_intact};
 use super::table::{Census, Entry, TableBlock};
 use super::walk::walk;
 use crate::error::Damage;
-use crate::pipeline::Pool;
 use crate::source::Source;
 use crate::{Error, Limits, Result};
 
@@ -94,11 +93,10 @@ impl Structure {
             return Ok(None);
         }
         check_memory(&geometry, frame.block, limits)?;
-        let healer = Healer {
-            buffers: Pool::default(),
-            loom: Loom::new(found.archive, &found.page)?,
-            replicas: vec![Replica::canonical(Arc::clone(source))],
-        };
+        let healer = Healer::new(
+            Loom::new(found.archive, &found.page)?,
+            vec![Replica::canonical(Arc::clone(source))],
+        );
         // The last copies before the end sector are those of the table blocks.
         let copy = *geometry.copies().last().unwrap_or(&Copy::A);
         let mut at = len - size;
@@ -187,11 +185,7 @@ impl Structure {
         let replicas = sources
             .iter()
             .map(|source| Replica::canonical(Arc::clone(source)));
-        let mut healer = Healer {
-            buffers: Pool::default(),
-            loom,
-            replicas: replicas.collect(),
-        };
+        let mut healer = Healer::new(loom, replicas.collect());
 
         let mut blocks = healed_tables(&healer, &surveys)?;
         let mut table = read_table(&geometry, &archive, &blocks)?;

@@ -8,6 +8,7 @@ use super::container::{Container, Found};
 use super::scan::read_past_errors;
 use super::sealed::Opener;
 use super::table::{self, Entry};
+use crate::pages::Pages;
 use crate::report::Report;
 use crate::{Error, Result};
 
@@ -142,7 +143,7 @@ impl Container {
     fn weave(&self, block: u64, data: &[u8]) -> Result<Sectors> {
         let kind = self.structure.census.kind(block);
         let loom = &self.structure.healer.loom;
-        loom.weave(kind, block, data, self.geometry().copies(), Vec::new())
+        loom.weave(kind, block, data, self.geometry().copies(), Pages::new())
     }
 
     fn write_block(
@@ -189,7 +190,7 @@ impl Container {
     fn made_entry(&self, block: u64, data: &[u8]) -> Result<Entry> {
         let kind = self.structure.census.kind(block);
         let loom = &self.structure.healer.loom;
-        Ok(loom.weave(kind, block, data, &[], Vec::new())?.entry())
+        Ok(loom.weave(kind, block, data, &[], Pages::new())?.entry())
     }
 
     pub(super) fn rebuild(&self) -> Rebuild {

@@ -1,103 +1,33 @@
 //! The writer: payload bytes in, a whole container out.
 
+mod copy_b;
+mod index;
+mod options;
+mod outlet;
+
 use std::collections::VecDeque;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, Write};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
+use self::index::Index;
+pub use self::options::{Randomness, WriterOptions};
+use self::outlet::Outlet;
 use super::block::{Loom, Sectors};
-use super::geometry::{Copy, CopyB, Geometry, Profile};
+use super::geometry::{Copy, CopyB, Geometry};
 use super::keys::Keys;
 use super::layout::{GCM_TAG_LEN, SEALED_HEADER_LEN};
-use super::manifest::{Entry, MEDIA_STREAM, MEDIA_TAR, Manifest};
-use super::order::Order;
-use super::page::{KdfParams, Page};
-use super::sealed::{Compression, Compressor, Place};
+use super::manifest::{Entry, MEDIA_TAR, Manifest};
+use super::page::Page;
+use super::sealed::{Compressor, Place};
 use super::sector::{ArchiveId, Kind};
 use super::table::{self, Census};
-use crate::pipeline::{Pipeline, Pool, default_threads};
-use crate::secret::random;
+use crate::disk::DiskStream;
+use crate::pages::Pages;
+use crate::pipeline::{Pipeline, Pool};
 use crate::{Error, Passphrase, Result};
-
-/// How a container is written.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct WriterOptions {
-    /// The geometry, by name.
-    pub profile: Profile,
-    /// Bytes of a sector as a power of two; `None` takes 512 bytes where the payload fits in one
-    /// block of such sectors, and 4096 otherwise.
-    pub sector_shift: Option<u8>,
-    /// Whether blocks are compressed.
-    pub compression: Compression,
-    /// Costs of Argon2id.
-    pub kdf: KdfParams,
-    /// How many blocks copy B stands behind copy A. `None` takes 0 (half a file) where the output
-    /// can be read back, and 32 where it cannot.
-    pub lag: Option<u32>,
-    /// Worker threads; 0 takes as many as there are cores.
-    pub threads: usize,
-    /// Media type of the payload.
-    pub media_type: String,
-    /// The program that writes.
-    pub producer: String,
-    /// When the archive is written, in seconds since 1970-01-01 UTC; `None` asks the clock.
-    pub created: Option<i64>,
-    /// Where the random values come from.
-    pub randomness: Randomness,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        WriterOptions {
-            profile: Profile::default(),
-            sector_shift: None,
-            compression: Compression::default(),
-            kdf: KdfParams::default(),
-            lag: None,
-            threads: 0,
-            media_type: MEDIA_STREAM.into(),
-            producer: concat!("dbs ", env!("CARGO_PKG_VERSION")).into(),
-            created: None,
-            randomness: Randomness::System,
-        }
-    }
-}
-
-/// Where a writer takes its random values from.
-#[derive(Debug, Clone, Default)]
-pub enum Randomness {
-    /// The operating system.
-    #[default]
-    System,
-    /// A seed, so that the same input gives the same bytes. For test vectors alone: two containers
-    /// of one seed share their data key, and who knows the seed needs no passphrase.
-    #[doc(hidden)]
-    Seed(u64),
-}
-
-impl Randomness {
-    fn fill(&self, label: &[u8], bytes: &mut [u8]) -> Result<()> {
-        match self {
-            Randomness::System => random(bytes),
-            Randomness::Seed(seed) => {
-                let hash =
-                    crate::hash::blake2b_256(b"dbs3 vectors", None, &[&seed.to_le_bytes(), label]);
-                bytes.copy_from_slice(&hash[..bytes.len()]);
-                Ok(())
-            }
-        }
-    }
-}
-
-/// How copy A is read back when copy B is written behind it.
-struct ReadBack<W> {
-    start: u64,
-    read: fn(&mut W, u64, &mut [u8]) -> io::Result<()>,
-    seek: fn(&mut W, u64) -> io::Result<()>,
-}
 
 /// Writes one container. Bytes written to it are the payload.
 ///
@@ -120,8 +50,7 @@ struct ReadBack<W> {
 /// # Ok::<(), dbs::Error>(())
 /// ```
 pub struct Writer<W> {
-    out: W,
-    read_back: Option<ReadBack<W>>,
+    outlet: Outlet<W>,
     options: WriterOptions,
     archive: ArchiveId,
     keys: Keys,
@@ -146,7 +75,7 @@ struct Body {
     /// What copy A is checked with when it is read back, for every block.
     checks: Vec<u32>,
     /// Blocks whose copy B is still to be written, with a lag.
-    waiting: VecDeque<Sectors>,
+    waiting: VecDeque<Arc<Sectors>>,
 }
 
 struct Job {
@@ -161,19 +90,11 @@ struct Woven {
     check: u32,
 }
 
-/// A block of copy A as it was read back, with room for a header page before it.
-struct Copied {
-    block: u64,
-    kind: Kind,
-    bytes: Vec<u8>,
-    check: u32,
-}
-
 /// Memory that blocks pass on to later blocks.
 #[derive(Clone, Default)]
 struct Buffers {
     plain: Pool,
-    sectors: Pool,
+    sectors: Pool<Pages>,
 }
 
 impl Buffers {
@@ -193,17 +114,26 @@ impl<W: Write + Read + Seek> Writer<W> {
     ///
     /// # Errors
     /// [`Error::Misuse`] for options that cannot be, [`Error::Io`].
-    pub fn create(mut out: W, passphrase: &Passphrase, options: WriterOptions) -> Result<Self> {
-        let start = out.stream_position()?;
-        let read_back = ReadBack {
-            start,
-            read: |out: &mut W, at, buf| {
-                out.seek(SeekFrom::Start(at))?;
-                out.read_exact(buf)
-            },
-            seek: |out: &mut W, at| out.seek(SeekFrom::Start(at)).map(drop),
-        };
-        Self::new(out, Some(read_back), passphrase, options)
+    pub fn create(out: W, passphrase: &Passphrase, options: WriterOptions) -> Result<Self> {
+        let buffers = Buffers::default();
+        let outlet = Outlet::seekable(out, buffers.sectors.clone())?;
+        Self::new(outlet, buffers, passphrase, options)
+    }
+}
+
+impl Writer<DiskStream> {
+    /// As [`create`](Self::create), past the page cache, with several writes at a time: for large files.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for options that cannot be, [`Error::Io`].
+    pub fn on_disk(
+        out: DiskStream,
+        passphrase: &Passphrase,
+        options: WriterOptions,
+    ) -> Result<Self> {
+        let buffers = Buffers::default();
+        let outlet = Outlet::on_disk(out, buffers.sectors.clone())?;
+        Self::new(outlet, buffers, passphrase, options)
     }
 }
 
@@ -214,12 +144,14 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// [`Error::Misuse`] for options that cannot be, [`Error::Io`].
     pub fn stream(out: W, passphrase: &Passphrase, options: WriterOptions) -> Result<Self> {
-        Self::new(out, None, passphrase, options)
+        let buffers = Buffers::default();
+        let outlet = Outlet::stream(out, buffers.sectors.clone());
+        Self::new(outlet, buffers, passphrase, options)
     }
 
     fn new(
-        out: W,
-        read_back: Option<ReadBack<W>>,
+        outlet: Outlet<W>,
+        buffers: Buffers,
         passphrase: &Passphrase,
         options: WriterOptions,
     ) -> Result<Self> {
@@ -232,7 +164,7 @@ impl<W: Write> Writer<W> {
                 "a lag needs a second copy; `light` has none".into(),
             ));
         }
-        if read_back.is_none() && options.lag == Some(0) && !without_b {
+        if !outlet.can_be_read() && options.lag == Some(0) && !without_b {
             return Err(Error::Misuse(
                 "an output that cannot be read back, such as a pipe, needs a lag of 1 or more"
                     .into(),
@@ -248,14 +180,13 @@ impl<W: Write> Writer<W> {
         let keys = Keys::new(data_key);
         let key_slot = keys.wrap(passphrase, &archive, options.kdf, salt, nonce)?;
         Ok(Writer {
-            out,
-            read_back,
+            outlet,
             options,
             archive,
             keys,
             key_slot,
             pending: vec![0; SEALED_HEADER_LEN],
-            buffers: Buffers::default(),
+            buffers,
             payload_len: 0,
             index: Index::default(),
             body: None,
@@ -308,14 +239,8 @@ impl<W: Write> Writer<W> {
         }
         let data = body.next_block;
         let mut index = std::mem::take(&mut self.index);
-        let entries = index.entries;
-        // A short index travels in the manifest, and spares a small backup the blocks of its own.
-        let short = index.full.is_empty() && index.open.len() <= body.loom.geometry.capacity() / 2;
-        let inline = if short {
-            std::mem::take(&mut index.open)
-        } else {
-            Vec::new()
-        };
+        let entries = index.entries();
+        let inline = index.take_short(body.loom.geometry.capacity() / 2);
         for chunk in index.chunks() {
             let plain = self.plain(&chunk?);
             self.push(&mut body, Kind::Index, plain)?;
@@ -349,20 +274,18 @@ impl<W: Write> Writer<W> {
             let copies = copies_at_once(&geometry, body.lag);
             let sectors = body
                 .loom
-                .weave(Kind::Table, block, &payload, copies, Vec::new())?;
+                .weave(Kind::Table, block, &payload, copies, Pages::new())?;
             ks.push(sectors.k());
             body.checks.push(crc32fast::hash(sectors.data()));
             self.write_block(&mut body, sectors)?;
         }
         while let Some(sectors) = body.waiting.pop_front() {
-            write_all(&mut self.out, sectors.copy(Copy::B))?;
+            self.outlet.append(sectors, Copy::B)?;
         }
         if body.lag == 0 && geometry.copy_b() != CopyB::None {
             self.write_copy_b(&body, &census, ks)?;
         }
-        self.out.write_all(&body.loom.end_sector(census.blocks()))?;
-        self.out.flush()?;
-        Ok(self.out)
+        self.outlet.finish(&body.loom.end_sector(census.blocks()))
     }
 
     /// The body; where there is none yet, the geometry is decided here.
@@ -373,11 +296,11 @@ impl<W: Write> Writer<W> {
         let shift = self.options.sector_shift.unwrap_or(sector_shift);
         let geometry = Geometry::of(self.options.profile, shift)
             .ok_or_else(|| Error::Misuse("impossible sector size".into()))?;
-        let lag = match (geometry.copy_b(), self.options.lag, &self.read_back) {
-            (CopyB::None, ..) => 0,
-            (_, Some(lag), _) => lag,
-            (_, None, Some(_)) => 0,
-            (_, None, None) => DEFAULT_STREAM_LAG,
+        let lag = match (geometry.copy_b(), self.options.lag) {
+            (CopyB::None, _) => 0,
+            (_, Some(lag)) => lag,
+            (_, None) if self.outlet.can_be_read() => 0,
+            (_, None) => DEFAULT_STREAM_LAG,
         };
         let mut page = Page {
             minor: 0,
@@ -389,13 +312,8 @@ impl<W: Write> Writer<W> {
         };
         page.commitment = self.keys.commitment(&self.archive, &page);
         let loom = Loom::new(self.archive, &page)?;
-        let threads = if self.options.threads == 0 {
-            default_threads()
-        } else {
-            self.options.threads
-        };
         let keys = Arc::new(self.keys.clone());
-        let pipeline = Pipeline::new(threads, || {
+        let pipeline = Pipeline::new(self.options.workers(), || {
             let loom = loom.clone();
             let keys = Arc::clone(&keys);
             let mut compressor = Compressor::new(self.options.compression)?;
@@ -464,70 +382,15 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_block(&mut self, body: &mut Body, sectors: Sectors) -> Result<()> {
-        write_all(&mut self.out, sectors.copy(Copy::A))?;
+        let sectors = Arc::new(sectors);
         if body.lag > 0 {
-            body.waiting.push_back(sectors);
-            if body.waiting.len() as u64 > body.lag.into()
-                && let Some(first) = body.waiting.pop_front()
-            {
-                write_all(&mut self.out, first.copy(Copy::B))?;
-                self.buffers.sectors.give(first.into_buffer());
-            }
-        } else {
-            self.buffers.sectors.give(sectors.into_buffer());
+            body.waiting.push_back(Arc::clone(&sectors));
         }
-        Ok(())
-    }
-
-    /// Reads copy A back, checks it, and writes copy B behind it.
-    ///
-    /// The check is a CRC-32 of each block's data sectors, against disks and memory that fail. It need
-    /// not hold against an attacker: who can change copy A now can change both copies later.
-    fn write_copy_b(&mut self, body: &Body, census: &Census, ks: Vec<u8>) -> Result<()> {
-        let Some(ReadBack { start, read, seek }) = self.read_back else {
-            return Err(Error::Misuse("the output cannot be read back".into()));
-        };
-        let order = Order::new(body.loom.geometry, 0, ks);
-        let size = body.loom.geometry.sector_size();
-        let threads = if self.options.threads == 0 {
-            default_threads()
-        } else {
-            self.options.threads
-        };
-        let mut pipeline = Pipeline::new(threads, || {
-            let loom = body.loom.clone();
-            Ok(move |copied: Copied| {
-                let block = copied.block;
-                if crc32fast::hash(&copied.bytes[size..]) != copied.check {
-                    return Err(Error::Io(io::Error::other(format!(
-                        "block {block} reads back from the output other than it was written"
-                    ))));
-                }
-                loom.weave_copy_b(copied.kind, block, copied.bytes)
-            })
-        })?;
-        let blocks = order.blocks();
-        let mut next = 0;
-        for block in 0..blocks {
-            while next < blocks && !pipeline.is_full() {
-                let mut bytes = self.buffers.sectors.take();
-                bytes.resize((1 + usize::from(order.k(next))) * size, 0);
-                let at = start + order.offset(Copy::A, next) + size as u64;
-                read(&mut self.out, at, &mut bytes[size..])?;
-                pipeline.push(Copied {
-                    block: next,
-                    kind: census.kind(next),
-                    bytes,
-                    check: body.checks[next as usize],
-                })?;
-                next += 1;
-            }
-            let sectors = pipeline.pop()?.unwrap_or_else(|| {
-                Err(Error::Misuse("copy B: fewer blocks than expected".into()))
-            })?;
-            seek(&mut self.out, start + order.offset(Copy::B, block))?;
-            write_all(&mut self.out, sectors.copy(Copy::B))?;
-            self.buffers.sectors.give(sectors.into_buffer());
+        self.outlet.append(sectors, Copy::A)?;
+        if body.waiting.len() as u64 > body.lag.into()
+            && let Some(first) = body.waiting.pop_front()
+        {
+            self.outlet.append(first, Copy::B)?;
         }
         Ok(())
     }
@@ -562,43 +425,6 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// The index of an archive of files, until its blocks are written behind the data.
-#[derive(Default)]
-struct Index {
-    /// Whole entries, as many as fill a block, compressed to spare memory; with their raw length.
-    full: Vec<(usize, Vec<u8>)>,
-    open: Vec<u8>,
-    entries: u64,
-}
-
-impl Index {
-    fn push(&mut self, entry: &Entry, capacity: usize) -> Result<()> {
-        let bytes = entry.to_bytes()?;
-        if bytes.len() > capacity {
-            return Err(Error::Misuse(
-                "the name of an entry is too long for the index".into(),
-            ));
-        }
-        if self.open.len() + bytes.len() > capacity {
-            self.full
-                .push((self.open.len(), zstd::bulk::compress(&self.open, 1)?));
-            self.open.clear();
-        }
-        self.open.extend_from_slice(&bytes);
-        self.entries += 1;
-        Ok(())
-    }
-
-    /// The raw bytes of the index blocks.
-    fn chunks(self) -> impl Iterator<Item = Result<Vec<u8>>> {
-        let full = self
-            .full
-            .into_iter()
-            .map(|(len, c)| Ok(zstd::bulk::decompress(&c, len)?));
-        full.chain((!self.open.is_empty()).then_some(Ok(self.open)))
-    }
-}
-
 /// Bytes of a sector where the payload is not small, as a power of two.
 const DEFAULT_SECTOR_SHIFT: u8 = 12;
 /// The lag of an output that cannot be read back.
@@ -611,13 +437,6 @@ fn copies_at_once(geometry: &Geometry, lag: u32) -> &'static [Copy] {
     } else {
         geometry.copies()
     }
-}
-
-fn write_all(out: &mut impl Write, runs: [&[u8]; 2]) -> Result<()> {
-    for run in runs {
-        out.write_all(run)?;
-    }
-    Ok(())
 }
 
 fn now() -> i64 {
