@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dbs::archive::Unlocked;
 use dbs::error::FailedBlock;
-use dbs::{Archive, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source, Version};
+use dbs::{Archive, Disk, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source, Version};
 
 use crate::args;
 use crate::console::{Bar, Console};
@@ -144,7 +144,7 @@ pub fn read_back(
     #[cfg(target_os = "linux")]
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     let bar = console.blocks("verify");
-    let archive = open_sources(vec![Arc::new(file)], threads, &bar);
+    let archive = open_sources(vec![Arc::new(Disk::new(file))], threads, &bar);
     let found = archive.and_then(|archive| archive.validate(passphrase));
     found.map_err(|e| failure(e, path))
 }

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use dbs::v3::manifest::{MEDIA_STREAM, MEDIA_TAR};
-use dbs::{Entry, Error, Passphrase, v1, v2};
+use dbs::{Disk, DiskStream, Entry, Error, Passphrase, v1, v2};
 
 use crate::args::{Compression, Profile, WriteArgs};
 use crate::codec;
@@ -14,11 +15,13 @@ use crate::output::Output;
 /// A container under construction.
 pub enum Writer {
     /// Of version 1.
-    V1(Box<v1::Writer<File>>),
+    V1(Box<v1::Writer<DiskStream>>),
     /// Of version 2.
-    V2(Box<v2::Writer<File>>),
+    V2(Box<v2::Writer<Box<dyn Write>>>),
     /// Of version 3.
-    V3(Box<dbs::Writer<File>>),
+    V3(Box<dbs::Writer<DiskStream>>),
+    /// Of version 3, to a pipe.
+    V3Pipe(Box<dbs::Writer<File>>),
 }
 
 /// What is written.
@@ -49,9 +52,10 @@ impl Writer {
             ));
         }
         let compress = args.compress != Compression::None;
+        let on_disk = output.readable().is_some();
         let writer = match format {
             1 => {
-                if output.readable().is_none() {
+                if !on_disk {
                     return Err(Failure::usage("version 1 cannot be written to a pipe")
                         .hint("Write it to a file with -o FILE."));
                 }
@@ -60,7 +64,7 @@ impl Writer {
                     kdf: old_kdf(args),
                     ..v1::WriterOptions::default()
                 };
-                v1::Writer::new(file, passphrase, options).map(|w| Writer::V1(Box::new(w)))
+                v1::Writer::new(stream(file), passphrase, options).map(|w| Writer::V1(Box::new(w)))
             }
             2 => {
                 let options = v2::WriterOptions {
@@ -68,15 +72,20 @@ impl Writer {
                     kdf: old_kdf(args),
                     ..v2::WriterOptions::default()
                 };
-                v2::Writer::new(file, passphrase, options).map(|w| Writer::V2(Box::new(w)))
+                let out: Box<dyn Write> = match on_disk {
+                    true => Box::new(stream(file)),
+                    false => Box::new(file),
+                };
+                v2::Writer::new(out, passphrase, options).map(|w| Writer::V2(Box::new(w)))
             }
             _ => {
                 let options = options(args, media);
-                let writer = match output.readable() {
-                    Some(_) => dbs::Writer::create(file, passphrase, options),
-                    None => dbs::Writer::stream(file, passphrase, options),
-                };
-                writer.map(|w| Writer::V3(Box::new(w)))
+                match on_disk {
+                    true => dbs::Writer::on_disk(stream(file), passphrase, options)
+                        .map(|w| Writer::V3(Box::new(w))),
+                    false => dbs::Writer::stream(file, passphrase, options)
+                        .map(|w| Writer::V3Pipe(Box::new(w))),
+                }
             }
         };
         writer.map_err(|e| failure(e, output))
@@ -89,6 +98,7 @@ impl Writer {
     pub fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
         match self {
             Writer::V3(writer) => writer.entry(entry),
+            Writer::V3Pipe(writer) => writer.entry(entry),
             _ => Ok(()),
         }
     }
@@ -99,11 +109,12 @@ impl Writer {
     /// The output cannot be written.
     pub fn finish(self, output: &Output) -> Result<()> {
         let done = match self {
-            Writer::V1(writer) => writer.finish(),
-            Writer::V2(writer) => writer.finish(),
-            Writer::V3(writer) => writer.finish(),
+            Writer::V1(writer) => writer.finish().map(drop),
+            Writer::V2(writer) => writer.finish().map(drop),
+            Writer::V3(writer) => writer.finish().map(drop),
+            Writer::V3Pipe(writer) => writer.finish().map(drop),
         };
-        done.map(drop).map_err(|e| failure(e, output))
+        done.map_err(|e| failure(e, output))
     }
 }
 
@@ -113,6 +124,7 @@ impl Write for Writer {
             Writer::V1(writer) => writer.write(buf),
             Writer::V2(writer) => writer.write(buf),
             Writer::V3(writer) => writer.write(buf),
+            Writer::V3Pipe(writer) => writer.write(buf),
         }
     }
 
@@ -121,8 +133,14 @@ impl Write for Writer {
             Writer::V1(writer) => writer.flush(),
             Writer::V2(writer) => writer.flush(),
             Writer::V3(writer) => writer.flush(),
+            Writer::V3Pipe(writer) => writer.flush(),
         }
     }
+}
+
+/// A new file, written past the page cache.
+fn stream(file: File) -> DiskStream {
+    DiskStream::new(Arc::new(Disk::new(file)), 0)
 }
 
 fn options(args: &WriteArgs, media: Media) -> dbs::WriterOptions {
