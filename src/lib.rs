@@ -9,6 +9,7 @@ mod disk;
 pub mod error;
 pub mod gf;
 mod hash;
+mod kdf;
 pub mod limits;
 mod options;
 mod pages;

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["error", "limits", "pages", "source", "version"],
     &["disk", "secret", "options", "gf", "hash"],
     &["rs", "report", "pipeline"],
+    &["kdf"],
     &["copies"],
     &["v1", "v2", "v3", "payload"],
     &["archive"],

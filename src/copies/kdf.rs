@@ -1,9 +1,9 @@
 //! Argon2id (RFC 9106) as versions 1 and 2 use it.
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::kdf::argon2id;
 use crate::{Error, Limits, Passphrase, Result};
 
 /// Parameters of Argon2id. The names are those of the version 1 manifest.
@@ -66,18 +66,10 @@ impl Kdf {
         passphrase: &Passphrase,
         salt: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let illegal = |e: argon2::Error| Error::Unsupported(format!("Argon2id parameters: {e}"));
         let mut key = Zeroizing::new(vec![0; self.key_length as usize]);
-        let params = Params::new(
-            self.memory_cost,
-            self.time_cost,
-            self.parallelism,
-            Some(key.len()),
-        )
-        .map_err(illegal)?;
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(passphrase.as_bytes(), salt, &mut key)
-            .map_err(illegal)?;
+        let (passes, lanes) = (self.time_cost, self.parallelism);
+        argon2id(passphrase, salt, passes, self.memory_cost, lanes, &mut key)?
+            .map_err(|e| Error::Unsupported(format!("Argon2id parameters: {e}")))?;
         Ok(key)
     }
 }

@@ -2,13 +2,13 @@
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce, Tag};
-use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
 use super::layout::{KEY_SLOT_CONTEXT, PERSON_BLOCK_KEY, PERSON_COMMIT, PERSON_PAGE_KEY};
 use super::page::{KdfParams, KeySlot, Page};
 use super::sector::ArchiveId;
 use crate::hash::blake2b_256;
+use crate::kdf::argon2id;
 use crate::secret::Key;
 use crate::{Error, Limits, Passphrase, Result};
 
@@ -172,18 +172,10 @@ pub(super) fn derive(data: &Key, person: &[u8]) -> Key {
 }
 
 pub(super) fn derive_kek(passphrase: &Passphrase, kdf: KdfParams, salt: &[u8; 16]) -> Result<Key> {
-    let misuse = |e: argon2::Error| Error::Misuse(format!("Argon2id: {e}"));
-    let params = Params::new(
-        kdf.memory_kib,
-        kdf.passes.into(),
-        kdf.lanes.into(),
-        Some(32),
-    )
-    .map_err(misuse)?;
+    let (passes, lanes) = (kdf.passes.into(), kdf.lanes.into());
     let mut key = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.as_bytes(), salt, &mut *key)
-        .map_err(misuse)?;
+    argon2id(passphrase, salt, passes, kdf.memory_kib, lanes, &mut *key)?
+        .map_err(|e| Error::Misuse(format!("Argon2id: {e}")))?;
     Ok(key)
 }
 
