@@ -26,6 +26,7 @@ pub(crate) fn blake2b_256(person: &[u8], key: Option<&[u8; 32]>, parts: &[&[u8]]
 }
 
 /// The initialisation vector of BLAKE2b, RFC 7693, section 2.6.
+#[cfg(target_arch = "x86_64")]
 const IV: [u64; 8] = [
     0x6a09_e667_f3bc_c908,
     0xbb67_ae85_84ca_a73b,
@@ -42,11 +43,12 @@ const IV: [u64; 8] = [
 pub(crate) fn blake2b_128_many<'a>(
     person: &[u8],
     messages: impl Iterator<Item = &'a [u8]>,
-    mut each: impl FnMut(usize, [u8; 16]),
+    each: impl FnMut(usize, [u8; 16]),
 ) {
     let messages: Vec<&[u8]> = messages.collect();
     #[cfg(target_arch = "x86_64")]
     if let Some(lanes) = avx512::Avx512::new().filter(|_| !tests_forbid_avx512()) {
+        let mut each = each;
         let state = state(16, person);
         for (first, group) in (0..)
             .step_by(avx512::LANES)
