@@ -118,7 +118,7 @@ def write_backup(
 
 def _verify(file: Any, passphrase: str | bytes, report: BackupReport) -> None:
     """Reads back what was written, from the disk, and decrypts all of it."""
-    result = container.validate(file, passphrase)
+    result = container.read_back(file, passphrase)
     if result.status != "clean" or not result.decrypted:
         raise BackupError(
             "The backup was written and does not read back as it was written: "

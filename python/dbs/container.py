@@ -77,6 +77,11 @@ def validate(source: Any, passphrase: str | bytes | None = None) -> _native.Repo
     return open_archive(source).validate(passphrase)
 
 
+def read_back(source: Any, passphrase: str | bytes) -> _native.Report:
+    """Validates what was just written: what the disk holds, not what the system remembers."""
+    return _native.open(source, uncached=True).validate(passphrase)
+
+
 class Ranges(io.RawIOBase):
     """A payload, from `start` on, as a file that can seek."""
 

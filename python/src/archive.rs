@@ -12,18 +12,20 @@ use crate::files::{self, Output, lock};
 use crate::report::Report;
 use crate::versions::{Stream, found};
 
-/// Opens a container of any version: a path, bytes, or a binary file.
+/// Opens a container of any version: a path, bytes, or a binary file. `uncached` asks the disk for it, whatever the
+/// system remembers.
 #[pyfunction]
-#[pyo3(signature = (source, /, *replicas, threads=None))]
+#[pyo3(signature = (source, /, *replicas, threads=None, uncached=false))]
 pub(crate) fn open(
     py: Python<'_>,
     source: &Bound<'_, PyAny>,
     replicas: &Bound<'_, pyo3::types::PyTuple>,
     threads: Option<usize>,
+    uncached: bool,
 ) -> PyResult<Archive> {
-    let mut sources = vec![files::source(source)?];
+    let mut sources = vec![files::source(source, uncached)?];
     for replica in replicas {
-        sources.push(files::source(&replica)?);
+        sources.push(files::source(&replica, uncached)?);
     }
     let mut options = OpenOptions::default();
     options.threads = threads.unwrap_or(0);

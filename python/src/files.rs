@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use dbs::Source;
+use dbs::{Disk, Source};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -45,14 +45,21 @@ impl Source for Bytes {
     }
 }
 
-/// A source from a path, bytes, or a binary file.
-pub(crate) fn source(value: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Source>> {
+/// A source from a path, bytes, or a binary file; one of the operating system's is read past the page cache if
+/// `uncached` is set.
+pub(crate) fn source(value: &Bound<'_, PyAny>, uncached: bool) -> PyResult<Arc<dyn Source>> {
+    let from_file = |file: File| -> Arc<dyn Source> {
+        match uncached {
+            true => Arc::new(Disk::new(file)),
+            false => Arc::new(file),
+        }
+    };
     if let Ok(bytes) = value.extract::<PyBackedBytes>() {
         return Ok(Arc::new(Bytes(bytes)));
     }
     if value.hasattr("read")? {
         if let Some(file) = os_file(value)? {
-            return Ok(Arc::new(file));
+            return Ok(from_file(file));
         }
         value.call_method1("seek", (0,))?;
         let bytes: PyBackedBytes = value.call_method0("read")?.extract()?;
@@ -72,7 +79,7 @@ pub(crate) fn source(value: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Source>> {
             Ok(file)
         })
         .map_err(|error| os_error(error, Some(&path)))?;
-    Ok(Arc::new(file))
+    Ok(from_file(file))
 }
 
 /// The operating system's file behind a Python file, with the same position.
@@ -168,7 +175,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// The output, and whether it can be read back.
+    /// The output of a writer, and whether it can be read back.
     pub(crate) fn from(value: &Bound<'_, PyAny>) -> PyResult<(Self, bool)> {
         if !value.hasattr("write")? {
             return Err(PyTypeError::new_err(

@@ -1,9 +1,11 @@
 //! Writing a container.
 
-use std::io::Write;
-use std::sync::Mutex;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex};
 
-use dbs::{Compression, Entry, EntryKind, KdfParams, Profile, WriterOptions};
+use dbs::{
+    Compression, Disk, DiskStream, Entry, EntryKind, KdfParams, Passphrase, Profile, WriterOptions,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -17,7 +19,63 @@ use crate::files::{Output, lock, passphrase};
 #[pyclass(frozen, module = "dbs")]
 pub(crate) struct Writer {
     // Locked only while the interpreter's lock is released: the output may be a Python file.
-    inner: Mutex<Option<dbs::Writer<Output>>>,
+    inner: Mutex<Option<Inner>>,
+}
+
+/// A writer, by what it writes to.
+enum Inner {
+    /// A file of the operating system, past the page cache.
+    Disk(Box<dbs::Writer<DiskStream>>),
+    /// Anything else.
+    Any(Box<dbs::Writer<Output>>),
+}
+
+impl Inner {
+    fn new(
+        output: Output,
+        back: bool,
+        passphrase: &Passphrase,
+        options: WriterOptions,
+    ) -> dbs::Result<Self> {
+        Ok(match output {
+            Output::File(mut file) if back => {
+                let start = file.stream_position()?;
+                let out = DiskStream::new(Arc::new(Disk::new(file)), start);
+                Inner::Disk(Box::new(dbs::Writer::on_disk(out, passphrase, options)?))
+            }
+            output if back => {
+                Inner::Any(Box::new(dbs::Writer::create(output, passphrase, options)?))
+            }
+            output => Inner::Any(Box::new(dbs::Writer::stream(output, passphrase, options)?)),
+        })
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Inner::Disk(writer) => writer.write_all(data),
+            Inner::Any(writer) => writer.write_all(data),
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) -> dbs::Result<()> {
+        match self {
+            Inner::Disk(writer) => writer.entry(entry),
+            Inner::Any(writer) => writer.entry(entry),
+        }
+    }
+
+    /// Leaves the output's position behind the container.
+    fn finish(self) -> dbs::Result<()> {
+        match self {
+            Inner::Disk(writer) => {
+                let mut out = writer.finish()?;
+                let end = out.stream_position()?;
+                out.disk().file().seek(SeekFrom::Start(end))?;
+            }
+            Inner::Any(writer) => writer.finish()?.flush()?,
+        }
+        Ok(())
+    }
 }
 
 fn finished() -> PyErr {
@@ -76,13 +134,7 @@ impl Writer {
         }
         let (output, back) = Output::from(target)?;
         let inner = py
-            .detach(|| {
-                if back {
-                    dbs::Writer::create(output, &passphrase, options)
-                } else {
-                    dbs::Writer::stream(output, &passphrase, options)
-                }
-            })
+            .detach(|| Inner::new(output, back, &passphrase, options))
             .map_err(exception)?;
         Ok(Writer {
             inner: Mutex::new(Some(inner)),
@@ -155,9 +207,7 @@ impl Writer {
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| {
             let inner = lock(&self.inner).take().ok_or_else(finished)?;
-            let mut output = inner.finish().map_err(exception)?;
-            output.flush().map_err(io_exception)?;
-            Ok(())
+            inner.finish().map_err(exception)
         })
     }
 

@@ -18,7 +18,7 @@ KDF = (1, 64, 1)
 
 def make(data=b"what must not be lost" * 1000, **options):
     buffer = io.BytesIO()
-    with dbs.Writer(buffer, "secret", kdf=KDF, **options) as writer:
+    with dbs.Writer(buffer, "secret", **{"kdf": KDF, **options}) as writer:
         writer.write(data)
     return buffer.getvalue()
 
@@ -43,6 +43,50 @@ assert open("a.dbs", "rb").read() == open("b.dbs", "rb").read()
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     assert sorted(os.listdir(tmp_path)) == ["a.dbs", "b.dbs"]
+
+
+def test_a_file_of_the_system_is_written_past_the_cache(tmp_path):
+    """The same container as in memory, from the position of the file on, which is behind it then."""
+    data = os.urandom(3_000_000)
+    with open(tmp_path / "a.dbs", "w+b") as file:
+        file.write(b"before")
+        with dbs.Writer(file, "secret", kdf=KDF) as writer:
+            writer.write(data)
+        end = file.tell()
+        file.write(b"behind")
+    whole = (tmp_path / "a.dbs").read_bytes()
+    assert whole[:6] == b"before" and whole[end:] == b"behind"
+    assert len(make(data)) == end - 6
+    for uncached in [False, True]:
+        with open(tmp_path / "a.dbs", "rb") as file:
+            archive = dbs._native.open(file, uncached=uncached)
+            assert archive.unlock("secret").reader().read() == data
+    archive = dbs.open(whole[6:end])
+    assert archive.validate("secret").status == "clean"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_derives_keys_too():
+    """Its parent's threads are not its own: waiting for them would never end."""
+    blob = make(kdf=(1, 64, 4))
+    child = os.fork()
+    if child == 0:
+        # What pytest does at the end of a process must not happen here.
+        try:
+            clean = dbs.open(blob).validate("secret").status == "clean"
+            os._exit(0 if clean else 1)
+        finally:
+            os._exit(2)
+    for _ in range(100):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits for ever")
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 @pytest.mark.parametrize("profile", ["standard", "coded", "light"])
