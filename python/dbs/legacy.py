@@ -16,6 +16,8 @@ from .exceptions import RestoreError
 
 MAGICS = (b"DBSPAY01", b"DBSPAY02")
 FRAME_LIMIT = 256 << 20
+#: The app of django-dbs itself. Up to 0.7.0 it had tables of its own, and backed them up.
+OWN_APP = "dbs"
 _STEP = 1 << 20
 
 
@@ -32,6 +34,11 @@ def _exactly(stream: Any, count: int, what: str) -> bytes:
         parts.append(part)
         count -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def is_own_model(label: str) -> bool:
+    """Whether a model of a backup is one of django-dbs itself, of which nothing is left."""
+    return label.partition(".")[0] == OWN_APP
 
 
 def events(stream: Any) -> Iterator[Event]:

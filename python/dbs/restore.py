@@ -246,6 +246,8 @@ class _Restore:
     def _compare_migrations(self, meta: Meta) -> None:
         here = applied_migrations(self.connection)
         for app, names in meta.migrations.items():
+            if app == legacy.OWN_APP:
+                continue
             known = here.get(app, [])
             missing = [name for name in names if name not in known]
             if missing:
@@ -266,13 +268,14 @@ class _Restore:
             try:
                 model = apps.get_model(label)
             except (LookupError, ValueError):
-                if not self.skip_unknown:
+                model = None
+                if self.skip_unknown:
+                    self.report.skipped.append(f"{label} (no such model)")
+                elif not legacy.is_own_model(label):
                     raise RestoreError(
                         f"The backup has rows of {label}, and this project has no such model. Add "
                         "its app, or leave such rows out with --skip-unknown (skip_unknown=True)."
                     ) from None
-                self.report.skipped.append(f"{label} (no such model)")
-                model = None
             if model is not None:
                 rewrite = {}
                 if self.placer.path_map:
@@ -330,6 +333,10 @@ class _Restore:
             return
         loader = self._loader(label)
         if loader is None:
+            if legacy.is_own_model(label):
+                note = f"Rows of {label}, which django-dbs kept for itself, were left out."
+                if note not in self.report.notes:
+                    self.report.notes.append(note)
             return
         try:
             loader.load(event.rows)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import dbs
+from tests.zoo.models import Tag
 
 HERE = Path(__file__).resolve().parent
 
@@ -45,3 +50,45 @@ def test_old_backups(entry, tmp_path):
     assert result["rows"] == entry["rows"] == result["listed"]
     assert sorted(map(str, result["files"])) == sorted(map(str, entry["files"]))
     assert result["records"] == entry["records_canonical_sha256"]
+
+
+def first(rows):
+    body = json.dumps({"order": [r["model"] for r in rows], "records": rows, "files": []}).encode()
+    return b"DBSPAY01" + struct.pack(">I", len(body)) + body
+
+
+def second(rows):
+    frames = [
+        (b"H", {"order": [r["model"] for r in rows], "migrations": {"dbs": ["0005_newest"]}}),
+        (b"R", rows),
+        (b"T", {"stats": {"models": [{"model": r["model"], "count": 1} for r in rows]}}),
+    ]
+    out = b"DBSPAY02"
+    for kind, document in frames:
+        body = json.dumps(document).encode()
+        out += kind + struct.pack(">I", len(body)) + body
+    return out
+
+
+@pytest.mark.django_db(transaction=True, databases=["default"])
+@pytest.mark.parametrize("payload", [first, second])
+def test_rows_that_django_dbs_kept_for_itself(payload):
+    """Without registrations it backed up its own tables too, which are nobody's any more."""
+    rows = [
+        {"model": "dbs.SecurityPolicy", "pk": 1, "fields": {"level": "high"}},
+        {"model": "zoo.Tag", "pk": 1, "fields": {"name": "of the project"}},
+    ]
+    buffer = io.BytesIO()
+    with dbs.Writer(buffer, "x", kdf=(1, 64, 1)) as writer:
+        writer.write(payload(rows))
+    report = dbs.restore_backup(buffer, "x")
+    assert Tag.objects.get().name == "of the project"
+    assert report.notes == [
+        "Rows of dbs.securitypolicy, which django-dbs kept for itself, were left out."
+    ]
+    rows[0]["model"] = "other.Model"
+    buffer = io.BytesIO()
+    with dbs.Writer(buffer, "x", kdf=(1, 64, 1)) as writer:
+        writer.write(payload(rows))
+    with pytest.raises(dbs.RestoreError, match="other.model"):
+        dbs.restore_backup(buffer, "x")
