@@ -8,6 +8,7 @@ from typing import Any
 
 from . import container
 from .events import End, File, Meta, Rows
+from .reports import amount
 from .restore import payload_events
 
 
@@ -44,11 +45,13 @@ class ValidationReport:
             "unrecoverable": "damaged beyond repair",
         }
         text = f"version {report.version}, {words.get(report.status, report.status)}"
-        text += f" ({report.blocks:,} blocks"
+        text += f" ({amount(report.blocks, 'block')}"
         if report.sectors_bad:
-            text += f", {report.sectors_bad:,} of {report.sectors:,} sectors bad"
+            # How many there should be may not be known any more.
+            of = f" of {report.sectors:,}" if report.sectors else ""
+            text += f", {report.sectors_bad:,}{of} sectors bad"
         if report.blocks_healed:
-            text += f", {report.blocks_healed:,} blocks to heal"
+            text += f", {amount(report.blocks_healed, 'block')} to heal"
         text += ")"
         if report.failed_blocks:
             shown = ", ".join(str(block["block"]) for block in report.failed_blocks[:10])

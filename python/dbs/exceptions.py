@@ -48,9 +48,10 @@ class MissingFiles(BackupError):
         if more > 0:
             shown += f"\n  and {more} more"
         count = len(self.files)
+        them = "it" if count == 1 else "them"
         super().__init__(
             f"{count} file{'' if count == 1 else 's'} cannot be read:\n{shown}\n"
-            "Put them back, or leave them out with --allow-missing-files "
+            f"Put {them} back, or leave {them} out with --allow-missing-files "
             "(allow_missing_files=True)."
         )
 

@@ -49,8 +49,10 @@ def resolve(options: dict[str, Any], stderr: Any, *, confirm: bool, required: bo
         try:
             with open(options["passphrase_file"], encoding="utf-8", newline="") as file:
                 return _checked(_line(file.readline()))
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"The passphrase file cannot be read: {error}", returncode=7) from None
+        except UnicodeDecodeError:
+            raise CommandError(
+                f"{options['passphrase_file']}: the passphrase is not UTF-8.", returncode=2
+            ) from None
     if options.get("passphrase_stdin"):
         return _checked(_line(sys.stdin.readline()))
     if os.environ.get(ENVIRONMENT):

@@ -171,6 +171,7 @@ class _Restore:
         self.files = files
         self.only_models = only_models
         self.only_files = only_files
+        self.unmatched = set(only_files or ())
         self.skip_unknown = skip_unknown
         self.salvage = salvage
         self.placer = placer
@@ -223,6 +224,11 @@ class _Restore:
                 self._end(event)
         if not self.ended:
             raise RestoreError("The backup's contents end too early.")
+        if self.files and self.unmatched and not self.salvage:
+            raise RestoreError(
+                f"The backup has no file like {' or '.join(sorted(self.unmatched))}. "
+                "`manage.py dbs_list` lists what it has."
+            )
 
     # Rows
 
@@ -419,11 +425,13 @@ class _Restore:
     def _wanted(self, file: File) -> bool:
         if self.only_files is not None:
             names = (file.shown, file.name)
-            return any(
-                fnmatch.fnmatchcase(name, pattern)
-                for name in names
+            matching = [
+                pattern
                 for pattern in self.only_files
-            )
+                if any(fnmatch.fnmatchcase(name, pattern) for name in names)
+            ]
+            self.unmatched.difference_update(matching)
+            return bool(matching)
         if self.only_models is not None:
             return file.field is not None and file.field.rpartition(".")[0] in self.only_models
         return True

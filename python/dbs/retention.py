@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from .exceptions import ConfigurationError
+from .exceptions import BackupError
 
 LEDGER = ".dbs-backups.json"
 
@@ -32,7 +32,7 @@ class Ledger:
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(
+            raise BackupError(
                 f"{self.path} cannot be read ({error}). Move it away: the backups that it lists "
                 "will then be kept for ever."
             ) from error
@@ -105,7 +105,7 @@ def ledger(directory: str) -> Iterator[Ledger]:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ConfigurationError(
+                raise BackupError(
                     f"Another backup is being written to {directory}. Try again when it is done."
                 ) from None
         yield Ledger(directory)

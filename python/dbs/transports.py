@@ -119,6 +119,13 @@ def _session(target: SSHTarget) -> Iterator[Any]:
             ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             text = str(error) or type(error).__name__
+            if isinstance(error, FileNotFoundError) and error.filename:
+                raise ConfigurationError(
+                    f"The key {os.fsdecode(error.filename)} does not exist. Make it with "
+                    "`ssh-keygen -f FILE`, or correct key_filename in the SSH target."
+                ) from error
+            if isinstance(error, OSError) and error.strerror:
+                text = error.strerror
             if "not found in known_hosts" in text:
                 text = (
                     "its host key is not known, nothing was sent. Check the key and add it to "

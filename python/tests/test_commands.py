@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import pytest
 from django.core.files.base import ContentFile
@@ -75,7 +76,14 @@ def test_passphrase_sources(tmp_path, monkeypatch):
     monkeypatch.delenv("DBS_PASSPHRASE")
     code, out, err = run("dbs_restore", path)
     assert code == 2 and "$DBS_PASSPHRASE" in err
-    assert run("dbs_restore", path, passphrase_file=str(tmp_path / "none"))[0] == 7
+    code, out, err = run("dbs_restore", path, passphrase_file=str(tmp_path / "none"))
+    assert code == 7 and err == f"{tmp_path / 'none'}: No such file or directory."
+    word.write_bytes(b"\xff\n")
+    code, out, err = run("dbs_restore", path, passphrase_file=str(word))
+    assert code == 2 and "not UTF-8" in err
+    monkeypatch.setattr(sys, "stdin", mock.Mock(isatty=lambda: True))
+    monkeypatch.setattr("getpass.getpass", mock.Mock(side_effect=KeyboardInterrupt))
+    assert run("dbs_restore", path) == (130, "", f"{path}: interrupted.")
 
 
 def test_exit_codes_and_repair(tmp_path):
@@ -93,7 +101,13 @@ def test_exit_codes_and_repair(tmp_path):
     code, out, err = run("dbs_restore", str(path))
     assert code == 0 and "repaired" in out and "dbs_repair" in err
     fixed = str(tmp_path / "fixed.dbs")
-    assert run("dbs_repair", str(path), fixed)[0] == 0
+    code, out, err = run("dbs_repair", str(path), fixed)
+    assert code == 0 and out.splitlines() == [
+        f"{path}: version 3, damaged, and all of it can be recovered "
+        f"({document['blocks']} blocks, 3 of {document['sectors']} sectors bad, 1 block to heal); "
+        "not decrypted (no passphrase)",
+        f"{fixed}: written, nothing is damaged",
+    ]
     assert open(fixed, "rb").read() == good
     code, out, err = run("dbs_repair", str(path), fixed)
     assert code == 2 and "--force" in err
@@ -135,7 +149,7 @@ def test_what_does_not_exist_is_named(tmp_path):
     code, out, err = run("dbs_backup", path, "--database", "other")
     assert code == 2 and "'other'" in err and "DATABASES has: default" in err
     code, out, err = run("dbs_backup", path, "--model", "zoo.Nothing")
-    assert code == 7 and "There is no model zoo.nothing to back up" in err
+    assert code == 2 and "There is no model zoo.nothing to back up" in err
     assert os.listdir(tmp_path) == []
     assert run("dbs_backup", path)[0] == 0
     code, out, err = run("dbs_restore", path, "--database", "other")
@@ -205,16 +219,24 @@ def test_restore_options(tmp_path, settings):
     assert code == 2
     code, out, err = run("dbs_restore", path, "--dry-run", "--json")
     assert code == 0 and json.loads(out)["dry_run"] is True
+    code, out, err = run("dbs_restore", path, "--no-data", "--no-files")
+    assert code == 2 and "nothing to restore" in err
+    code, out, err = run("dbs_restore", path, "--dry-run")
+    # Models without rows are not worth a line.
+    assert code == 0 and "zoo.tag: 1 row (" in out and ": 0 rows" not in out
 
 
 CHILD = """
-import os, sys, django
+import os, signal, sys, django
+# Ignored, where the tests run in the background of a shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = {path!r}
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 from django.db import connections
 connections.databases["default"]["NAME"] = {database!r}
 import time
+from unittest import mock
 import dbs.{module} as module
 def progress(*args):
     print("running", flush=True)

@@ -244,6 +244,20 @@ def test_choosing_files_and_models():
         restore_backup(blob, "x", models=["zoo.nothing"])
 
 
+def test_patterns_without_a_file_are_told():
+    """A typing error must not pass for a restore."""
+    row = Upload.objects.create()
+    row.file.save("a.txt", ContentFile(b"from the backup"))
+    blob = create_backup("x", **KDF)
+    Upload.objects.all().delete()
+    row.file.storage.delete(row.file.name)
+    with pytest.raises(RestoreError, match="no file like b.txt"):
+        restore_backup(blob, "x", models=[Upload], only_files=["*.txt", "b.txt"])
+    assert not Upload.objects.exists() and not row.file.storage.exists(row.file.name)
+    restore_backup(blob, "x", models=[Upload], only_files=["b.txt"], files=False)
+    assert Upload.objects.exists()
+
+
 def test_memory_does_not_grow_with_the_number_of_files(settings, tmp_path):
     """Neither making a backup nor restoring it remembers each file."""
     import tracemalloc

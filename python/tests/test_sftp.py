@@ -114,6 +114,22 @@ def test_the_command_pushes(target, tmp_path, monkeypatch):
     assert not os.path.exists(tmp_path / "c.dbs")
 
 
+def test_a_failed_push_says_that_the_backup_is_whole(target, settings, tmp_path, monkeypatch):
+    from tests.test_commands import run
+
+    monkeypatch.setenv("DBS_PASSPHRASE", "x")
+    path = str(tmp_path / "b.dbs")
+    for change, words in (
+        ({"port": free_port()}, "No connection to 127.0.0.1"),
+        ({"key_filename": "/does/not/exist"}, "The key /does/not/exist does not exist"),
+    ):
+        settings.DBS_SSH_TARGETS = {"offsite": {**vars(target), **change}}
+        code, out, err = run("dbs_backup", path, "--push", "offsite", "--force")
+        assert code == 7 and words in err and "Errno" not in err, err
+        assert out.startswith(f"{path}: ") and err.endswith(f"The backup itself is complete: {path}")
+        assert validate_backup(path, "x").clean
+
+
 def test_unknown_and_changed_host_keys_are_refused(target, server, tmp_path):
     path, port = server
     empty = tmp_path / "known_hosts"
@@ -209,5 +225,5 @@ def test_storages(tmp_path, monkeypatch):
     assert code == 0, err
     with storages["private"].open("c.dbs") as file:
         assert validate_backup(file, "x").clean
-    assert run("dbs_backup", str(tmp_path / "d.dbs"), "--storage", "nobody")[0] == 7
+    assert run("dbs_backup", str(tmp_path / "d.dbs"), "--storage", "nobody")[0] == 2
     assert not os.path.exists(tmp_path / "d.dbs")

@@ -17,6 +17,7 @@ from django.utils.connection import ConnectionDoesNotExist
 from .. import container, passphrases
 from ..exceptions import (
     AuthenticationFailed,
+    ConfigurationError,
     Damaged,
     Error,
     LimitExceeded,
@@ -34,6 +35,7 @@ WRONG_PASSPHRASE = 4
 ALTERED = 5
 NOT_DBS = 6
 IO = 7
+INTERRUPTED = 128 + signal.SIGINT
 
 
 class DbsCommand(BaseCommand):
@@ -54,6 +56,8 @@ class DbsCommand(BaseCommand):
             yield
         except CommandError:
             raise
+        except KeyboardInterrupt:
+            raise CommandError(f"{about}interrupted.", returncode=INTERRUPTED) from None
         except WrongPassphrase as error:
             raise CommandError(
                 f"{about}{error}. Nothing was changed.", returncode=WRONG_PASSPHRASE
@@ -73,13 +77,15 @@ class DbsCommand(BaseCommand):
             raise CommandError(f"{about}{error}.", returncode=NOT_DBS) from None
         except OSError as error:
             raise CommandError(system_says(error), returncode=IO) from None
-        except Misuse as error:
+        except (ConfigurationError, Misuse) as error:
             raise CommandError(str(error), returncode=USAGE) from None
         except ConnectionDoesNotExist as error:
             raise CommandError(
                 f"{error} DATABASES has: {', '.join(connections)}.", returncode=USAGE
             ) from None
-        except (LimitExceeded, Error, DatabaseError, InvalidStorageError) as error:
+        except InvalidStorageError as error:
+            raise CommandError(str(error), returncode=USAGE) from None
+        except (LimitExceeded, Error, DatabaseError) as error:
             raise CommandError(str(error), returncode=IO) from None
 
     def note(self, options: dict[str, Any], lines: list[str], limit: int = 20) -> None:

@@ -10,8 +10,8 @@ from django.core.management.base import CommandError
 
 from dbs import conf, passphrases, retention
 from dbs.backup import timestamped_name, write_backup
-from dbs.exceptions import ConfigurationError
-from dbs.management.base import USAGE, DbsCommand
+from dbs.exceptions import ConfigurationError, Error
+from dbs.management.base import IO, USAGE, DbsCommand, system_says
 
 
 class Command(DbsCommand):
@@ -114,19 +114,30 @@ class Command(DbsCommand):
                     f"{output} exists. Choose another name, or overwrite it with --force.",
                     returncode=USAGE,
                 ) from None
-        sent = [send(output) for send in targets]
+        if not options["json"]:
+            self.note(options, report.notes)
+            for item in report.missing_files:
+                self.stderr.write(f"Left out: {item}")
+            self.stdout.write(f"{output}: {report.summary()}")
+            for name in removed:
+                self.stdout.write(f"removed {name}")
+        sent = []
+        for send in targets:
+            sent.append(self._sent(send, output))
+            if not options["json"]:
+                self.stdout.write(f"sent to {sent[-1]}")
         if options["json"]:
             document = {**report.as_dict(), "sent": sent, "removed": removed}
             self.stdout.write(json.dumps(document, indent=1))
-            return
-        self.note(options, report.notes)
-        for item in report.missing_files:
-            self.stderr.write(f"Left out: {item}")
-        self.stdout.write(f"{output}: {report.summary()}")
-        for place in sent:
-            self.stdout.write(f"sent to {place}")
-        for name in removed:
-            self.stdout.write(f"removed {name}")
+
+    def _sent(self, send: Any, output: str) -> str:
+        try:
+            return str(send(output))
+        except (Error, OSError) as error:
+            text = system_says(error) if isinstance(error, OSError) else str(error)
+            raise CommandError(
+                f"{text} The backup itself is complete: {output}", returncode=IO
+            ) from None
 
     def _targets(self, options: dict[str, Any]) -> list[Any]:
         """Where the backup is to be sent. Looked up first, so that a typing error costs no backup."""

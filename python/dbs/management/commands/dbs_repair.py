@@ -33,4 +33,5 @@ class Command(DbsCommand):
             self.stdout.write(json.dumps(report.as_dict(), indent=1))
         else:
             self.note(options, list(report.notes))
-            self.stdout.write(f"{options['output']}: written. It was {ValidationReport(report).summary()}")
+            self.stdout.write(f"{options['input']}: {ValidationReport(report).summary()}")
+            self.stdout.write(f"{options['output']}: written, nothing is damaged")

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 
 from dbs import passphrases
 from dbs.management.base import UNRECOVERABLE, USAGE, DbsCommand
+from dbs.reports import amount
 from dbs.restore import restore_backup
 
 
@@ -73,6 +74,8 @@ class Command(DbsCommand):
         passphrases.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["no_data"] and options["no_files"]:
+            raise CommandError("--no-data and --no-files leave nothing to restore.", returncode=USAGE)
         mapping = {}
         for item in options["map"]:
             old, separator, new = item.partition("=")
@@ -109,10 +112,11 @@ class Command(DbsCommand):
             self.stderr.write(f"Left out: {item}")
         if options["verbosity"] > 1 or options["dry_run"]:
             for label, result in report.models.items():
-                self.stdout.write(
-                    f"{label}: {result.rows:,} rows ({result.inserted:,} new, "
-                    f"{result.updated:,} replaced, {result.deleted:,} deleted before)"
-                )
+                if result.rows or result.deleted:
+                    self.stdout.write(
+                        f"{label}: {amount(result.rows, 'row')} ({result.inserted:,} new, "
+                        f"{result.updated:,} replaced, {result.deleted:,} deleted before)"
+                    )
         self.stdout.write(f"{source}: {report.summary()}")
         if report.healed and not report.beyond_repair:
             self.stderr.write(
