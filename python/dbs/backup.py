@@ -37,6 +37,7 @@ from .files import (
 from .placing import declared_roots, real_place
 from .registry import BackupRegistry
 from .reports import BackupFile, BackupReport
+from .secrecy import hides_passphrase
 from .snapshot import snapshot
 from .tarstream import META, SUMMARY, Member, TarWriter
 
@@ -48,6 +49,7 @@ FORMAT = 1
 PRODUCER = f"django-dbs {__version__}"
 
 
+@hides_passphrase
 def create_backup(
     passphrase: str | bytes,
     output: str | os.PathLike[str] | None = None,
@@ -71,6 +73,7 @@ def create_backup(
     return buffer.getvalue()
 
 
+@hides_passphrase
 def write_backup(
     target: Any,
     passphrase: str | bytes,

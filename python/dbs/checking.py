@@ -10,6 +10,7 @@ from . import container
 from .events import End, File, Meta, Rows
 from .reports import amount
 from .restore import payload_events
+from .secrecy import hides_passphrase
 
 
 @dataclass
@@ -63,6 +64,7 @@ class ValidationReport:
         return self.ok
 
 
+@hides_passphrase
 def validate_backup(source: Any, passphrase: str | bytes | None = None) -> ValidationReport:
     """Checks a backup; with the passphrase everything is decrypted as well.
 
@@ -83,6 +85,7 @@ class Listing:
     missing: list[str] = field(default_factory=list)
 
 
+@hides_passphrase
 def list_backup(source: Any, passphrase: str | bytes) -> Listing:
     """The models with their row counts, and the files, of a backup."""
     payload = container.open_archive(source).unlock(passphrase)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +74,8 @@ class RestoreReport:
     """What a restore did, or would do."""
 
     version: int = 3
+    #: When the backup was made, as it says itself (ISO 8601).
+    created: str = ""
     dry_run: bool = False
     salvage: bool = False
     models: dict[str, ModelResult] = field(default_factory=dict)
@@ -82,6 +85,14 @@ class RestoreReport:
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     container: Any = None
+
+    @property
+    def created_at(self) -> datetime.datetime | None:
+        """When the backup was made; None where it does not say so in an understandable way."""
+        try:
+            return datetime.datetime.fromisoformat(self.created.replace("Z", "+00:00"))
+        except ValueError:
+            return None
 
     @property
     def healed(self) -> bool:
@@ -122,6 +133,7 @@ class RestoreReport:
     def as_dict(self) -> dict[str, Any]:
         return {
             "format_version": self.version,
+            "created": self.created,
             "dry_run": self.dry_run,
             "healed": self.healed,
             "models": {label: vars(result) for label, result in self.models.items()},

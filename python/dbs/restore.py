@@ -22,6 +22,7 @@ from .load import NaturalLookup, RowLoader, database_says
 from .placing import Placer
 from .registry import BackupRegistry, backup_registry
 from .reports import ModelResult, RestoreReport
+from .secrecy import hides_passphrase
 from .settle import settle_insiders, settle_outsiders
 from .tarstream import pieces
 
@@ -30,6 +31,7 @@ class _RollBack(Exception):
     """Ends the transaction of a dry run."""
 
 
+@hides_passphrase
 def restore_backup(
     source: Any,
     passphrase: str | bytes,
@@ -235,6 +237,7 @@ class _Restore:
     def _begin(self, meta: Meta) -> None:
         self.meta = meta
         self.placer.meta = meta
+        self.report.created = meta.created
         labels = meta.models if meta.models is not None else list(meta.counts or ())
         if self.only_models is not None:
             unknown = sorted(self.only_models - set(labels))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.signals import got_request_exception
 from django.test import Client
+from django.views.debug import ExceptionReporter
 
-from dbs import create_backup, validate_backup
+from dbs import create_backup, restore_backup, validate_backup
 from dbs.contrib import views
 from tests.zoo.models import Tag, Upload
 
@@ -40,7 +43,8 @@ def test_only_superusers(client):
     staff = User.objects.create_user("staff", password="pw", is_staff=True)
     client.force_login(staff)
     for url in ("/dbs/backup/", "/dbs/restore/"):
-        assert client.get(url).status_code == 403
+        response = client.get(url)
+        assert response.status_code == 403 and b"staff is not a superuser" in response.content
         assert client.post(url, {"passphrase": "x", "again": "x"}).status_code == 403
 
 
@@ -138,6 +142,80 @@ def test_bad_uploads(root, uploads, settings):
     response = upload(root, bytes(blob))
     assert response.status_code == 400 and b"DBS_MAX_UPLOAD_BYTES" in response.content
     assert len(os.listdir(uploads)) == 1
+
+
+def test_what_was_chosen_is_said_again(root):
+    """A typing error in the confirmation must not make a replacement look like a merge."""
+    response = upload(root, create_backup(SECRET, kdf=(1, 64, 1)), flush="on")
+    page = response.content.decode()
+    assert "are deleted first" in page and "b.dbs" in page and "made on" in page
+    token = re.search(r'name="token" value="([0-9a-f]+)"', page)[1]
+    confirm = {"token": token, "passphrase": SECRET, "flush": "True"}
+    for wrong in ({"confirmation": "restroe"}, {"confirmation": "restore", "passphrase": "wrong"}):
+        page = root.post("/dbs/restore/", {**confirm, **wrong}).content.decode()
+        assert "are deleted first" in page and "merged" not in page
+        assert 'name="flush" value="True"' in page
+
+
+def error_report(request=None):
+    """Django's report of the current error: all variables of every frame. It is sent to ADMINS."""
+    reporter = ExceptionReporter(request, *sys.exc_info())
+    return reporter.get_traceback_html() + reporter.get_traceback_text()
+
+
+@pytest.fixture
+def reports():
+    """Those of the requests of a test."""
+    found = []
+
+    def take(request, **kwargs):
+        found.append(error_report(request))
+
+    got_request_exception.connect(take)
+    yield found
+    got_request_exception.disconnect(take)
+
+
+def assert_no_secret(reports, count):
+    assert len(reports) == count
+    for text in reports:
+        assert "ZeroDivisionError" in text
+        assert SECRET not in text
+
+
+def test_error_reports_of_the_pages_hold_no_passphrase(root, monkeypatch, reports):
+    root.raise_request_exception = False
+    blob = create_backup(SECRET, kdf=(1, 64, 1))
+    token = re.search(r'name="token" value="([0-9a-f]+)"', upload(root, blob).content.decode())[1]
+    monkeypatch.setattr("dbs.container.size_of", broken)
+    monkeypatch.setattr("dbs.restore.tar_events", broken)
+    assert root.post("/dbs/backup/", {"passphrase": SECRET, "again": SECRET}).status_code == 500
+    assert upload(root, blob).status_code == 500
+    confirm = {"token": token, "passphrase": SECRET, "confirmation": "restore"}
+    assert root.post("/dbs/restore/", confirm).status_code == 500
+    assert_no_secret(reports, 3)
+
+
+def test_error_reports_of_a_project_hold_no_passphrase(monkeypatch):
+    reports = []
+    blob = create_backup(SECRET, kdf=(1, 64, 1))
+    monkeypatch.setattr("dbs.container.size_of", broken)
+    monkeypatch.setattr("dbs.restore.tar_events", broken)
+    monkeypatch.setattr("dbs.container.open_archive", broken)
+    for call in (
+        lambda: create_backup(SECRET),
+        lambda: restore_backup(blob, SECRET),
+        lambda: validate_backup(blob, passphrase=SECRET),
+    ):
+        try:
+            call()
+        except ZeroDivisionError:
+            reports.append(error_report())
+    assert_no_secret(reports, 3)
+
+
+def broken(*args, **kwargs):
+    return 1 / 0
 
 
 def test_old_uploads_go(root, uploads, monkeypatch):

@@ -19,7 +19,6 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -37,6 +36,16 @@ log = logging.getLogger("dbs")
 
 WORD = "restore"
 WAIT = 3600
+#: What goes wrong without a mistake in the code.
+EXPECTED = (Error, OSError, DatabaseError)
+
+
+def answer(
+    request: HttpRequest, template: str, status: int = 200, **context: Any
+) -> HttpResponse:
+    """One of the pages."""
+    context["username"] = request.user.get_username()
+    return render(request, f"dbs/{template}.html", context, status=status)
 
 
 def superusers_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -50,7 +59,7 @@ def superusers_only(view: Callable[..., HttpResponseBase]) -> Callable[..., Http
                 login = None
             return redirect_to_login(request.get_full_path(), login)
         if not (user.is_active and user.is_superuser):
-            raise PermissionDenied("Backups are for superusers.")
+            return answer(request, "forbidden", status=403)
         return view(request, *args, **kwargs)
 
     return wrapped
@@ -84,10 +93,14 @@ class Passphrase(forms.CharField):
 
 
 class BackupForm(forms.Form):
-    passphrase = Passphrase("Passphrase")
+    passphrase = Passphrase(
+        "Passphrase",
+        help_text="Stored nowhere. Keep it where the backup is not: without it nobody can read the "
+        "backup, not even you.",
+    )
     again = Passphrase("Passphrase, once more")
     allow_missing_files = forms.BooleanField(
-        label="Leave out files that cannot be read", required=False
+        label="Leave out files that cannot be read, instead of stopping there", required=False
     )
 
     def clean(self) -> dict[str, Any]:
@@ -98,8 +111,14 @@ class BackupForm(forms.Form):
 
 
 class UploadForm(forms.Form):
-    file = forms.FileField(label="Backup", allow_empty_file=True)
-    passphrase = Passphrase("Passphrase")
+    file = forms.FileField(
+        label="Backup",
+        allow_empty_file=True,
+        help_text="A .dbs file, also one of django-dbs 0.1.0 to 0.7.0, and also a damaged one.",
+    )
+    passphrase = Passphrase(
+        "Passphrase", help_text="The one that the backup was made with. It is stored nowhere."
+    )
     flush = forms.BooleanField(
         label="Replace all rows of the backup's tables, instead of merging", required=False
     )
@@ -152,12 +171,11 @@ def backup(request: HttpRequest) -> HttpResponseBase:
                     form.cleaned_data["passphrase"],
                     allow_missing_files=form.cleaned_data["allow_missing_files"],
                 )
-            except (Error, OSError, DatabaseError) as error:
+            except BaseException as error:
                 file.close()
+                if not isinstance(error, EXPECTED):
+                    raise
                 form.add_error(None, _message(error))
-            except BaseException:
-                file.close()
-                raise
             else:
                 log.info("%s downloads a backup (%s)", request.user, report.summary())
                 file.seek(0)
@@ -167,74 +185,64 @@ def backup(request: HttpRequest) -> HttpResponseBase:
                     filename=timestamped_name(),
                     content_type="application/octet-stream",
                 )
-    return render(request, "dbs/backup.html", {"form": form}, status=status)
+    return answer(request, "backup", status, form=form, active="backup")
 
 
 @page
 def restore(request: HttpRequest) -> HttpResponseBase:
     if request.method != "POST":
-        return render(request, "dbs/restore.html", {"form": UploadForm()})
+        return _upload(request, UploadForm(), 200)
     if "token" in request.POST:
         return _restore(request)
     return _rehearse(request)
 
 
-@sensitive_variables()
+def _upload(request: HttpRequest, form: UploadForm, status: int, problem: str = "") -> HttpResponse:
+    return answer(request, "restore", status, form=form, problem=problem, active="restore")
+
+
 def _rehearse(request: HttpRequest) -> HttpResponse:
     """The first step: a dry run of the uploaded file."""
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
-        return render(request, "dbs/restore.html", {"form": form}, status=400)
-    token, path = _keep(request, form.cleaned_data["file"])
+        return _upload(request, form, 400)
+    upload, flush = form.cleaned_data["file"], form.cleaned_data["flush"]
+    token = secrets.token_hex(16)
     try:
-        report = restore_backup(
-            path,
-            form.cleaned_data["passphrase"],
-            flush=form.cleaned_data["flush"],
-            dry_run=True,
-        )
-    except (Error, OSError, DatabaseError) as error:
-        _forget(path)
+        path = _keep(request, token, upload)
+        report = restore_backup(path, form.cleaned_data["passphrase"], flush=flush, dry_run=True)
+    except BaseException as error:
+        _forget(request, token)
+        if not isinstance(error, EXPECTED):
+            raise
         form.add_error(None, _message(error))
-        return render(request, "dbs/restore.html", {"form": form}, status=400)
-    except BaseException:
-        _forget(path)
-        raise
-    confirm = ConfirmForm(initial={"token": token, "flush": form.cleaned_data["flush"]})
-    return render(
-        request,
-        "dbs/confirm.html",
-        {"form": confirm, "report": report, "flush": form.cleaned_data["flush"], "word": WORD},
+        return _upload(request, form, 400)
+    confirm = ConfirmForm(initial={"token": token, "flush": flush})
+    return answer(
+        request, "confirm", form=confirm, report=report, flush=flush, name=upload.name,
+        active="restore",
     )
 
 
-@sensitive_variables()
 def _restore(request: HttpRequest) -> HttpResponse:
     """The second step: the same file, for good."""
     form = ConfirmForm(request.POST)
-    context: dict[str, Any] = {"form": form, "word": WORD}
-    if not form.is_valid():
-        return render(request, "dbs/confirm.html", context, status=400)
-    context["flush"] = form.cleaned_data["flush"]
-    path = _kept(request, form.cleaned_data["token"])
+    valid = form.is_valid()
+    flush = form.cleaned_data.get("flush", False)
+    if not valid:
+        return answer(request, "confirm", 400, form=form, flush=flush, active="restore")
+    token = form.cleaned_data["token"]
+    path = _kept(request, token)
     if path is None:
-        upload = UploadForm()
-        return render(
-            request,
-            "dbs/restore.html",
-            {"form": upload, "problem": "The uploaded file is gone. Upload it again."},
-            status=400,
-        )
+        return _upload(request, UploadForm(), 400, "The uploaded file is gone. Upload it again.")
     try:
-        report = restore_backup(
-            path, form.cleaned_data["passphrase"], flush=form.cleaned_data["flush"]
-        )
-    except (Error, OSError, DatabaseError) as error:
+        report = restore_backup(path, form.cleaned_data["passphrase"], flush=flush)
+    except EXPECTED as error:
         form.add_error(None, _message(error))
-        return render(request, "dbs/confirm.html", context, status=400)
-    _forget(path)
+        return answer(request, "confirm", 400, form=form, flush=flush, active="restore")
+    _forget(request, token)
     log.info("%s restored a backup (%s)", request.user, report.summary())
-    return render(request, "dbs/done.html", {"report": report})
+    return answer(request, "done", report=report, active="restore")
 
 
 # Uploads that wait for their confirmation
@@ -254,20 +262,19 @@ def _name(request: HttpRequest, token: str) -> str:
     return os.path.join(_directory(), f"{request.user.pk}-{token}.dbs")
 
 
-def _keep(request: HttpRequest, upload: Any) -> tuple[str, str]:
+def _keep(request: HttpRequest, token: str, upload: Any) -> str:
     directory = _directory()
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
         with contextlib.suppress(OSError):
             if os.stat(path).st_mtime < time.time() - WAIT:
                 os.unlink(path)
-    token = secrets.token_hex(16)
     path = _name(request, token)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         for chunk in upload.chunks(1 << 20):
             file.write(chunk)
-    return token, path
+    return path
 
 
 def _kept(request: HttpRequest, token: str) -> str | None:
@@ -275,6 +282,6 @@ def _kept(request: HttpRequest, token: str) -> str | None:
     return path if os.path.isfile(path) else None
 
 
-def _forget(path: str) -> None:
+def _forget(request: HttpRequest, token: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        os.unlink(_name(request, token))
