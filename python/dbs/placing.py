@@ -94,7 +94,7 @@ class Placer:
 
     def _find_storage(self, file: File, key: str) -> Any:
         labels = list(self.meta.storages.get(key, []))
-        if not key and file.field:
+        if not labels and file.field:
             labels = [file.field]
         for label in labels:
             model_label, _, field_name = label.rpartition(".")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def amount(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def amount(count: int, what: str, many: str = "") -> str:
+    return f"{count:,} {what if count == 1 else many or what + 's'}"
 
 
 def size(count: float) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from . import container
 from .events import ROWS, End, Event, Meta, Rows, parse_meta, tar_file
 from .exceptions import Damaged, RestoreError
+from .files import ROOT
+from .reports import amount
 from .tarstream import BLOCK, META, SUMMARY
 
 #: Bytes asked for at a time; what cannot be had is lost in steps of this size at most.
@@ -22,7 +25,9 @@ def events(payload: Any, skipped: list[str]) -> Iterator[Event]:
     meta: Meta | None = None
     summary: dict[str, Any] = {}
     ended = False
-    for entry in payload.entries():
+    nowhere: Counter[str] = Counter()
+    entries = payload.entries()
+    for entry in entries:
         name = entry["path"].decode("utf-8", "surrogateescape")
         start = entry["offset"]
         padded = -(-entry["size"] // BLOCK) * BLOCK
@@ -31,12 +36,8 @@ def events(payload: Any, skipped: list[str]) -> Iterator[Event]:
             try:
                 meta = parse_meta(payload.read_at(data, entry["size"]))
             except Damaged:
-                meta = None
-            if meta is None:
-                raise RestoreError(
-                    "The part of the backup that describes the rest is lost. What is left can be "
-                    "had as files with `dbs restore --salvage`."
-                )
+                meta = _described_by(entries)
+                skipped.append("the description of the backup is lost; its index stands in for it")
             yield meta
         elif meta is None:
             raise RestoreError("This is no backup of a Django project.")
@@ -48,6 +49,9 @@ def events(payload: Any, skipped: list[str]) -> Iterator[Event]:
                 skipped.append("the list of files that were missing when the backup was made")
         elif match := ROWS.fullmatch(name):
             yield Rows(match.group(1), map(json.loads, _lines(payload, data, entry["size"])))
+        elif name.startswith(ROOT) and not meta.roots:
+            # Which directory it was stood in the description.
+            nowhere[name[: name.index("/", len(ROOT))]] += 1
         elif not _readable(payload, start, entry["length"]):
             skipped.append(f"{name.removeprefix('files/')}: lost")
         else:
@@ -61,9 +65,23 @@ def events(payload: Any, skipped: list[str]) -> Iterator[Event]:
                 yield tar_file(info, tar.extractfile(info) if info.isfile() else None, meta)
     if meta is None:
         raise RestoreError("The backup's index is lost, or it is no backup of a Django project.")
+    for name, count in nowhere.items():
+        skipped.append(
+            f"{name}: {amount(count, 'entry', 'entries')} of a directory whose name is lost; "
+            "`dbs restore --salvage` brings them back as plain files"
+        )
+    if not summary and meta.counts is None:
+        skipped.append("some rows, perhaps: how many there were is lost")
     if not ended:
         skipped.append("the end of the backup's index is lost; what it listed is unknown")
-    yield End(counts=None, summary=summary)
+    yield End(counts=summary.get("rows"), summary=summary)
+
+
+def _described_by(entries: list[Any]) -> Meta:
+    """What the names in the index say."""
+    names = (entry["path"].decode("utf-8", "surrogateescape") for entry in entries)
+    models = (match.group(1) for name in names if (match := ROWS.fullmatch(name)))
+    return Meta(models=list(dict.fromkeys(models)))
 
 
 def _pieces(payload: Any, start: int, length: int) -> Iterator[bytes | None]:

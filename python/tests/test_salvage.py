@@ -26,6 +26,33 @@ def lose(blob: bytes, number: int) -> bytes:
     return bytes(blob)
 
 
+def test_the_description_is_lost(tmp_path, settings):
+    """It stands at the start of the payload; the index says enough for rows and files."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").write_bytes(os.urandom(2_000_000))
+    settings.DBS_FILE_ROOTS = [str(root)]
+    rows = [Tag(id=i, name=f"{i} {os.urandom(30).hex()}") for i in range(1, 15_001)]
+    Tag.objects.bulk_create(rows)
+    row = Upload.objects.create()
+    row.private.save("p.bin", ContentFile(b"private"))
+    blob = create_backup("x", kdf=(1, 64, 1), compress=False)
+    Tag.objects.all().delete()
+    Upload.objects.all().delete()
+    row.private.storage.delete(row.private.name)
+    path = tmp_path / "b.dbs"
+    path.write_bytes(lose(blob, 0))
+    code, out, err = run("dbs_restore", str(path), "--salvage", "-p", "x")
+    assert code == 3, err
+    assert "the description of the backup is lost" in err
+    assert "files/root/0: 2 entries of a directory whose name is lost" in err
+    assert "rows of zoo.tag: lost" in err
+    back = dict(Tag.objects.values_list("id", "name"))
+    assert 2_000 < len(back) < 15_000
+    assert back.items() <= {r.id: r.name for r in rows}.items()
+    assert Upload.objects.get().private.read() == b"private"
+
+
 def test_salvage(tmp_path, monkeypatch):
     monkeypatch.setenv("DBS_PASSPHRASE", "x")
     Tag.objects.bulk_create(Tag(id=i, name=f"{i} {os.urandom(30).hex()}") for i in range(1, 20_001))

@@ -111,7 +111,8 @@ class Command(DbsCommand):
         for item in dict.fromkeys(report.skipped):
             self.stderr.write(f"Left out: {item}")
         if options["verbosity"] > 1 or options["dry_run"]:
-            self.stdout.write(f"made {report.created}")
+            if report.created:
+                self.stdout.write(f"made {report.created}")
             for label, result in report.models.items():
                 if result.rows or result.deleted:
                     self.stdout.write(
