@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import django
@@ -17,7 +16,7 @@ from django.db import connections
 
 from . import __version__, conf, container
 from .discovery import Scope, discover
-from .dump import NaturalKeys, RowDumper
+from .dump import RowDumper
 from .exceptions import BackupError, MissingFiles
 from .files import (
     FIELD,
@@ -34,6 +33,7 @@ from .files import (
     is_plain_name,
     storage_key,
 )
+from .natural import NaturalKeys
 from .placing import declared_roots, real_place
 from .registry import BackupRegistry
 from .reports import BackupFile, BackupReport

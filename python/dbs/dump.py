@@ -24,8 +24,9 @@ from django.db.models.expressions import ExpressionWrapper
 from django.utils.duration import duration_string
 from django.utils.functional import Promise
 
-from .discovery import ModelPlan, has_natural_key
+from .discovery import ModelPlan
 from .exceptions import BackupError
+from .natural import NaturalKeys
 
 #: Rows handled at a time.
 CHUNK = 2000
@@ -148,34 +149,6 @@ def _value_converter(field: Any) -> Any:
 
 
 _BUILT_IN_TO_STRING = {cls.value_to_string for cls in _PLAIN}
-
-
-class NaturalKeys:
-    """Natural keys of rows whose model is not in the backup, found a chunk at a time."""
-
-    def __init__(self, using: str, labels: set[str]) -> None:
-        self.using = using
-        self.labels = labels
-        self._known: dict[Any, dict[Any, Any]] = {}
-
-    def applies_to(self, field: Any) -> bool:
-        if field.remote_field is None or not hasattr(field, "target_field"):
-            return False
-        target = field.remote_field.model
-        label = target._meta.concrete_model._meta.label_lower
-        return label not in self.labels and has_natural_key(target)
-
-    def resolve(self, field: Any, values: Any) -> dict[Any, Any]:
-        """From values of a foreign key to natural keys; a value with no row is left out."""
-        target = field.remote_field.model
-        known = self._known.setdefault((target, field.target_field.name), {})
-        missing = {v for v in values if v is not None and v not in known}
-        if missing:
-            name = field.target_field.attname
-            rows = models.QuerySet(model=target, using=self.using)
-            for row in rows.filter(**{f"{field.target_field.name}__in": missing}):
-                known[getattr(row, name)] = list(row.natural_key())
-        return known
 
 
 class RowDumper:

@@ -62,3 +62,8 @@ class RestoreError(Error):
 
 class TransportError(Error):
     """A backup could not be sent or fetched."""
+
+
+def database_says(error: BaseException) -> str:
+    """The database's message on one line."""
+    return " ".join(str(error).split()).rstrip(".")

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from .events import End, Event, File, Meta, Rows
+from .events import End, Event, File, Meta
 from .exceptions import RestoreError
 from .legacy import FRAME_LIMIT, file_of, groups, meta_of
 

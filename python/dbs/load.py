@@ -2,97 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connections, models, transaction
 from django.db.models import signals
-from django.db.models.constants import OnConflict
 from django.db.models.expressions import Value
 
-from .dump import CHUNK, JSON_NULL, is_composite, is_generated, pk_fields
-from .exceptions import RestoreError
-
-#: Values of one INSERT statement where rows are put together.
-VALUES = 4000
-
-_AS_IS = {
-    models.AutoField: int,
-    models.BigAutoField: int,
-    models.SmallAutoField: int,
-    models.IntegerField: int,
-    models.BigIntegerField: int,
-    models.SmallIntegerField: int,
-    models.PositiveIntegerField: int,
-    models.PositiveBigIntegerField: int,
-    models.PositiveSmallIntegerField: int,
-    models.BooleanField: bool,
-    models.CharField: str,
-    models.TextField: str,
-    models.SlugField: str,
-    models.EmailField: str,
-    models.URLField: str,
-    models.FileField: str,
-    models.ImageField: str,
-    models.FilePathField: str,
-}
-
-
-def database_says(error: BaseException) -> str:
-    """The database's message on one line."""
-    return " ".join(str(error).split()).rstrip(".")
-
-
-class NaturalLookup:
-    """Finds rows by natural key; content types and permissions that are not there are made."""
-
-    def __init__(self, using: str, notes: list[str]) -> None:
-        self.using = using
-        self.notes = notes
-        self._known: dict[Any, Any] = {}
-
-    def find(self, field: Any, key: list[Any]) -> Any:
-        model = field.remote_field.model
-        name = (model, field.target_field.attname, tuple(map(str, key)))
-        if name not in self._known:
-            self._known[name] = getattr(self._object(model, key), field.target_field.attname)
-        return self._known[name]
-
-    def _object(self, model: Any, key: list[Any]) -> Any:
-        manager = model._default_manager.db_manager(self.using)
-        if not hasattr(manager, "get_by_natural_key"):
-            raise RestoreError(
-                f"The backup refers to a row of {model._meta.label} by its natural key {key!r}, "
-                "and the model's manager has no get_by_natural_key()."
-            )
-        try:
-            return manager.get_by_natural_key(*key)
-        except ObjectDoesNotExist:
-            made = self._make(model, key)
-            if made is None:
-                raise RestoreError(
-                    f"The backup refers to the {model._meta.verbose_name} {key!r}, which is not "
-                    f"in this database. Run `manage.py migrate` first, or create it."
-                ) from None
-            return made
-
-    def _make(self, model: Any, key: list[Any]) -> Any:
-        label = model._meta.label_lower
-        rows = models.QuerySet(model=model, using=self.using)
-        if label == "contenttypes.contenttype" and len(key) == 2:
-            made = rows.create(app_label=key[0], model=key[1])
-            model.objects.clear_cache()
-        elif label == "auth.permission" and len(key) == 3:
-            content_type = model._meta.get_field("content_type")
-            type_id = self.find(content_type, key[1:])
-            name = f"Can {str(key[0]).replace('_', ' ', 1)}"
-            made = rows.create(codename=key[0], content_type_id=type_id, name=name)
-        else:
-            return None
-        self.notes.append(f"The {model._meta.verbose_name} {'.'.join(map(str, key))} was missing and was made.")
-        return made
+from .dump import CHUNK, JSON_NULL, is_composite, pk_fields
+from .exceptions import RestoreError, database_says
+from .insertion import Insertion
+from .natural import NaturalLookup
 
 
 class RowLoader:
@@ -124,7 +45,7 @@ class RowLoader:
         self.watched = any(
             signal.has_listeners(model) for signal in (signals.pre_save, signals.post_save)
         )
-        self._plans: dict[Any, _Plan] = {}
+        self._plans: dict[Any, Insertion] = {}
 
     def load(self, rows: Iterable[Any]) -> None:
         """Loads rows in chunks of those that have the same columns."""
@@ -146,7 +67,7 @@ class RowLoader:
     def _chunk(self, rows: list[dict[str, Any]], shape: tuple[str, ...]) -> None:
         plan = self._plans.get(shape)
         if plan is None:
-            plan = self._plans[shape] = _Plan(self, shape)
+            plan = self._plans[shape] = Insertion(self, shape)
         if self.watched or not plan.bulk:
             self._one_by_one(rows, plan)
         else:
@@ -160,7 +81,7 @@ class RowLoader:
             self._many_to_many(many, rows)
         self.rows += len(rows)
 
-    def _bulk(self, plan: _Plan, params: list[list[Any]]) -> None:
+    def _bulk(self, plan: Insertion, params: list[list[Any]]) -> None:
         connection = self.connection
         with connection.cursor() as cursor:
             if not self.merge:
@@ -202,7 +123,7 @@ class RowLoader:
         return found
 
     def _find_culprit(
-        self, plan: _Plan, rows: list[Any], params: list[Any], error: DatabaseError
+        self, plan: Insertion, rows: list[Any], params: list[Any], error: DatabaseError
     ) -> None:
         """The chunk failed: goes through it row by row, to name the one at fault."""
         for row, p in zip(rows, params):
@@ -217,7 +138,7 @@ class RowLoader:
                 ) from inner
         # Row by row everything went in: the chunk was too much for the database in one piece.
 
-    def _one_by_one(self, rows: list[dict[str, Any]], plan: _Plan) -> None:
+    def _one_by_one(self, rows: list[dict[str, Any]], plan: Insertion) -> None:
         """As ``loaddata`` does it: `save_base(raw=True)`, which tells the signal receivers."""
         present = [f.name for f in plan.given if f not in self.pks]
         existing: set[Any] = set()
@@ -255,10 +176,10 @@ class RowLoader:
         values = row["pk"] if self.composite else [row["pk"]]
         return tuple(f.to_python(v) for f, v in zip(self.pks, values))
 
-    def _instance(self, row: dict[str, Any], plan: _Plan) -> Any:
+    def _instance(self, row: dict[str, Any], plan: Insertion) -> Any:
         data = {}
         for f, value in zip(self.pks, row["pk"] if self.composite else [row["pk"]]):
-            data[f.attname] = self._python(f, value)
+            data[f.attname] = self.python_value(f, value)
         nulls = row.get(JSON_NULL, ())
         for f in plan.given:
             if f.name not in row["fields"]:
@@ -268,12 +189,13 @@ class RowLoader:
             else:
                 value = row["fields"][f.name]
                 change = self.rewrite.get(f.name)
-                data[f.attname] = self._python(f, change(value) if change else value)
+                data[f.attname] = self.python_value(f, change(value) if change else value)
         instance = self.model(**data)
         instance._state.db = self.using
         return instance
 
-    def _python(self, field: Any, value: Any) -> Any:
+    def python_value(self, field: Any, value: Any) -> Any:
+        """A value of the JSON as the field's Python value."""
         try:
             if isinstance(value, list) and field.remote_field is not None:
                 return self.natural.find(field, value)
@@ -297,7 +219,7 @@ class RowLoader:
             owner = source.target_field.to_python(row["pk"])
             owners.append(owner)
             for value in row["fields"][field.name] or ():
-                related = self._python(target, value)
+                related = self.python_value(target, value)
                 new.append(through(**{source.attname: owner, target.attname: related}))
         if self.merge:
             for start in range(0, len(owners), 500):
@@ -319,176 +241,3 @@ class RowLoader:
                 "the project to the state of the backup, or leave such columns out with "
                 "--skip-unknown (skip_unknown=True)."
             ) from None
-
-
-class _Plan:
-    """How rows with one set of columns go into the table."""
-
-    def __init__(self, loader: RowLoader, shape: tuple[str, ...]) -> None:
-        self.loader = loader
-        model = loader.model
-        connection = loader.connection
-        meta = model._meta
-        self.many_to_many: list[Any] = []
-        self.given: list[Any] = []
-        for name in shape:
-            f = loader.field(name)
-            if f is None:
-                continue
-            if f.many_to_many:
-                self.many_to_many.append(f)
-            elif getattr(f, "concrete", False) and not is_generated(f):
-                if f in meta.local_concrete_fields:
-                    self.given.append(f)
-        given = set(self.given)
-        pks = [f for f in loader.pks if f not in given]
-        absent = [
-            f
-            for f in meta.local_concrete_fields
-            if f not in given and f not in loader.pks and not is_generated(f)
-        ]
-        self.defaults = [f for f in absent if not _has_db_default(f)]
-        self.from_pk = pks
-        self.columns = [*pks, *self.given, *self.defaults]
-        self.bulk = all(_plain_placeholder(f, connection) for f in self.columns)
-        self._converters = [(f.name, self._converter(f)) for f in self.given]
-        self._pk_converters = [self._converter(f) for f in pks]
-        self._key = [self.columns.index(f) for f in loader.pks]
-        self._prepare_sql(connection)
-
-    def _prepare_sql(self, connection: Any) -> None:
-        quote = connection.ops.quote_name
-        meta = self.loader.model._meta
-        names = ", ".join(quote(f.column) for f in self.columns)
-        self._into = f" {quote(meta.db_table)} ({names}) VALUES "
-        marks = [_placeholder(f, connection) for f in self.columns]
-        self._marks = "(" + ", ".join(marks) + ")"
-        updated = [f for f in self.given if f not in self.loader.pks]
-        self._updated = [(self.columns.index(f), f.column) for f in updated]
-        # A table of nothing but its key has nothing to update.
-        on_conflict = OnConflict.UPDATE if updated else OnConflict.IGNORE
-        self._insert = connection.ops.insert_statement()
-        self._merge = connection.ops.insert_statement(on_conflict=on_conflict)
-        self._conflict = ""
-        if connection.features.supports_update_conflicts_with_target:
-            self._conflict = " " + connection.ops.on_conflict_suffix_sql(
-                self.columns,
-                on_conflict,
-                [f.column for f in updated],
-                [f.column for f in self.loader.pks],
-            )
-
-    def _converter(self, f: Any) -> Callable[[Any], Any]:
-        """A function from a value of the JSON to one for the database driver."""
-        loader = self.loader
-        connection = loader.connection
-        target = f
-        while target.remote_field is not None and hasattr(target, "target_field"):
-            target = target.target_field
-        change = loader.rewrite.get(f.name)
-        if target is f and type(f) is models.JSONField:
-            encoder = f.encoder
-            return lambda v: None if v is None else connection.ops.adapt_json_value(v, encoder)
-        as_is = _AS_IS.get(type(target))
-        prepare = target.get_db_prep_save
-
-        def convert(value: Any) -> Any:
-            if value is None:
-                return None
-            if change is not None:
-                value = change(value)
-            if type(value) is as_is:
-                return value
-            if target is f:
-                return prepare(loader._python(f, value), connection)
-            if isinstance(value, list):
-                return prepare(loader.natural.find(f, value), connection)
-            return prepare(loader._python(target, value), connection)
-
-        if type(target) is models.UUIDField and target is not f or type(f) is models.UUIDField:
-            if not connection.features.has_native_uuid_field:
-                return lambda v: uuid.UUID(v).hex if type(v) is str else convert(v)
-        return convert
-
-    def params(self, rows: list[dict[str, Any]]) -> list[list[Any]]:
-        loader = self.loader
-        connection = loader.connection
-        converters = self._converters
-        pk_converters = self._pk_converters
-        composite = loader.composite
-        defaults = self.defaults
-        out = []
-        for row in rows:
-            values: list[Any] = []
-            if pk_converters:
-                pk = row["pk"]
-                if composite:
-                    values = [convert(v) for convert, v in zip(pk_converters, pk)]
-                else:
-                    values = [pk_converters[0](pk)]
-            fields = row["fields"]
-            values += [convert(fields[name]) for name, convert in converters]
-            for f in defaults:
-                values.append(f.get_db_prep_save(f.get_default(), connection))
-            nulls = row.get(JSON_NULL)
-            if nulls:
-                for i, f in enumerate(self.columns):
-                    if f.name in nulls:
-                        values[i] = connection.ops.adapt_json_value(None, f.encoder)
-            out.append(values)
-        return out
-
-    def key(self, params: list[Any]) -> tuple[Any, ...]:
-        return tuple(params[i] for i in self._key)
-
-    def keys(self, params: list[list[Any]]) -> list[tuple[Any, ...]]:
-        return [self.key(p) for p in params]
-
-    def insert(self, cursor: Any, params: list[list[Any]], merge: bool = False) -> None:
-        head = (self._merge if merge else self._insert) + self._into
-        suffix = self._conflict if merge else ""
-        if self.loader.connection.vendor in ("sqlite", "oracle"):
-            cursor.executemany(head + self._marks + suffix, params)
-            return
-        step = max(1, VALUES // max(1, len(self.columns)))
-        for start in range(0, len(params), step):
-            part = params[start : start + step]
-            sql = head + ", ".join([self._marks] * len(part)) + suffix
-            cursor.execute(sql, [value for row in part for value in row])
-
-    def update(self, cursor: Any, params: list[Any]) -> None:
-        if not self._updated:
-            return
-        quote = self.loader.connection.ops.quote_name
-        table = quote(self.loader.model._meta.db_table)
-        columns = ", ".join(f"{quote(column)} = %s" for _, column in self._updated)
-        keys = " AND ".join(f"{quote(f.column)} = %s" for f in self.loader.pks)
-        cursor.execute(
-            f"UPDATE {table} SET {columns} WHERE {keys}",  # noqa: S608
-            [*(params[i] for i, _ in self._updated), *self.key(params)],
-        )
-
-
-def _has_db_default(f: Any) -> bool:
-    default = getattr(f, "db_default", models.NOT_PROVIDED)
-    return default is not models.NOT_PROVIDED and not f.has_default()
-
-
-def _placeholder(f: Any, connection: Any) -> str:
-    get = getattr(f, "get_placeholder", None)
-    return get([], None, connection) if get and _is_array(f) else "%s"
-
-
-def _is_array(f: Any) -> bool:
-    return f.__class__.__module__.startswith("django.contrib.postgres") and hasattr(f, "base_field")
-
-
-def _plain_placeholder(f: Any, connection: Any) -> bool:
-    """Whether a value of the field goes into SQL as a plain parameter."""
-    if _is_array(f):
-        return True
-    if isinstance(f, models.BinaryField):
-        return connection.vendor in ("sqlite", "postgresql")
-    return not (hasattr(f, "get_placeholder") or hasattr(f, "get_placeholder_sql"))
-
-

@@ -17,8 +17,9 @@ from . import salvage as salvaging
 from .backup import applied_migrations
 from .discovery import plan_model
 from .events import End, Event, File, Meta, Rows, tar_events
-from .exceptions import RestoreError
-from .load import NaturalLookup, RowLoader, database_says
+from .exceptions import RestoreError, database_says
+from .load import RowLoader
+from .natural import NaturalLookup
 from .placing import Placer
 from .registry import BackupRegistry, backup_registry
 from .reports import ModelResult, RestoreReport

@@ -106,6 +106,7 @@ with transaction.atomic():
 TABLES = [
     "auth_group", "auth_group_permissions", "auth_user", "auth_user_groups", "library_genre",
     "library_author", "library_book", "library_book_genres", "library_credit",
+    "auth_user_user_permissions",
 ]
 
 
@@ -166,7 +167,7 @@ def damage(path: Path) -> None:
 def main() -> None:
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True)
-    say("A project with 9 tables, a few thousand rows and 100 files")
+    say("A project with 10 tables, a few thousand rows and 100 files")
     for name, text in FILES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

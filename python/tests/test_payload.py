@@ -18,7 +18,8 @@ from django.db import connections, models, transaction
 import dbs
 from dbs import create_backup, restore_backup
 from dbs.discovery import discover
-from dbs.dump import NaturalKeys, RowDumper, encode_default
+from dbs.dump import RowDumper, encode_default
+from dbs.natural import NaturalKeys
 from tests.test_fidelity import everything, make_relations, wipe
 from tests.zoo import models as zoo
 
