@@ -14,7 +14,7 @@ from .exceptions import ConfigurationError
 
 @register("dbs")
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """dbs.W001 unknown setting, dbs.I001 setting without effect, dbs.E001 to E005 wrong values."""
+    """dbs.W001 unknown setting, dbs.I001 setting without effect, dbs.E001 to E004 wrong values."""
     from django.conf import settings
 
     found: list[CheckMessage] = []
@@ -39,42 +39,79 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="dbs.W001",
             )
         )
-    for name in ("DBS_EXCLUDE_MODELS", "DBS_FILE_ROOTS", "DBS_RESTORE_ROOTS"):
-        value = getattr(settings, name, None)
-        if value is not None and (
-            isinstance(value, (str, bytes)) or not hasattr(value, "__iter__")
-        ):
-            found.append(Error(f"{name} must be a list.", hint=f"{name} = [...]", id="dbs.E001"))
-            return found
+    wrong = _wrong_types()
+    if wrong:
+        return found + wrong
     found += _excluded_models()
-    for root in conf.file_roots():
-        if not os.path.isabs(root):
-            found.append(
-                Error(
-                    f"DBS_FILE_ROOTS: {os.fspath(root)!r} is not an absolute path.",
-                    hint="A relative path would depend on the directory a command starts in.",
-                    id="dbs.E003",
+    for name, roots in (
+        ("DBS_FILE_ROOTS", conf.file_roots()),
+        ("DBS_RESTORE_ROOTS", conf.restore_roots()),
+    ):
+        for root in roots:
+            if not os.path.isabs(root):
+                found.append(
+                    Error(
+                        f"{name}: {os.fspath(root)!r} is not an absolute path.",
+                        hint="A relative path would depend on the directory a command starts in.",
+                        id="dbs.E003",
+                    )
                 )
-            )
-        elif not os.path.isdir(root):
-            found.append(
-                Warning(
-                    f"DBS_FILE_ROOTS: {os.fspath(root)} does not exist.",
-                    hint="A backup would stop there: create it or take it off the list.",
-                    id="dbs.W003",
+            elif name == "DBS_FILE_ROOTS" and not os.path.isdir(root):
+                found.append(
+                    Warning(
+                        f"{name}: {os.fspath(root)} does not exist.",
+                        hint="A backup would stop there: create it or take it off the list.",
+                        id="dbs.W003",
+                    )
                 )
-            )
-    targets = conf.setting("DBS_SSH_TARGETS")
-    if not isinstance(targets, dict):
-        found.append(Error("DBS_SSH_TARGETS must be a dictionary.", id="dbs.E001"))
-        return found
     from .transports import SSHTarget
 
-    for name in targets:
+    for name in conf.setting("DBS_SSH_TARGETS"):
         try:
             SSHTarget.from_settings(name)
         except ConfigurationError as error:
             found.append(Error(str(error), id="dbs.E004"))
+    return found
+
+
+def _wrong_types() -> list[CheckMessage]:
+    """dbs.E001: values that the rest would stumble over."""
+    from django.conf import settings
+
+    def is_path(value: Any) -> bool:
+        return isinstance(value, (str, os.PathLike))
+
+    def is_list(value: Any) -> bool:
+        return not isinstance(value, (str, bytes)) and hasattr(value, "__iter__")
+
+    def is_number(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+    expected: dict[str, tuple[Any, str, str]] = {
+        "DBS_EXCLUDE_MODELS": (is_list, "a list", "[...]"),
+        "DBS_FILE_ROOTS": (
+            lambda v: is_list(v) and all(map(is_path, v)), "a list of paths", "[...]"
+        ),
+        "DBS_RESTORE_ROOTS": (
+            lambda v: is_list(v) and all(map(is_path, v)), "a list of paths", "[...]"
+        ),
+        "DBS_RESTORE_PATH_MAP": (
+            lambda v: isinstance(v, dict) and all(map(is_path, [*v, *v.values()])),
+            "a dictionary of paths", '{"/old": "/new"}',
+        ),
+        "DBS_SSH_TARGETS": (lambda v: isinstance(v, dict), "a dictionary", "{...}"),
+        "DBS_BACKUP_DIR": (is_path, "a path", '"/var/backups/site"'),
+        "DBS_BACKUP_PREFIX": (
+            lambda v: isinstance(v, str) and bool(v) and "/" not in v,
+            "the beginning of a file name", '"backup"',
+        ),
+        "DBS_MAX_UPLOAD_BYTES": (is_number, "a number of bytes", "10**9"),
+    }
+    found: list[CheckMessage] = []
+    for name, (holds, what, example) in expected.items():
+        value = getattr(settings, name, None)
+        if value is not None and not holds(value):
+            found.append(Error(f"{name} must be {what}.", hint=f"{name} = {example}", id="dbs.E001"))
     return found
 
 

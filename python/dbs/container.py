@@ -68,9 +68,9 @@ class Writer:
         self._native.close()
 
 
-def open_archive(source: Any) -> _native.Archive:
-    """Opens a container: a path, bytes, or a binary file."""
-    return _native.open(source)
+def open_archive(source: Any, *replicas: Any) -> _native.Archive:
+    """Opens a container, with further copies of it: paths, bytes, or binary files."""
+    return _native.open(source, *replicas)
 
 
 def validate(source: Any, passphrase: str | bytes | None = None) -> _native.Report:

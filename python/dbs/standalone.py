@@ -10,9 +10,12 @@ from typing import Any
 from . import _native, container
 
 
-def open(source: Any) -> _native.Archive:  # noqa: A001  The natural name.
-    """Opens a container of any version: a path, bytes or a binary file. Needs no passphrase."""
-    return container.open_archive(source)
+def open(source: Any, *replicas: Any) -> _native.Archive:  # noqa: A001  The natural name.
+    """Opens a container of any version: a path, bytes or a binary file. Needs no passphrase.
+
+    With `replicas`, further copies of the same container, what one has lost is taken from the others.
+    """
+    return container.open_archive(source, *replicas)
 
 
 def validate(source: Any, passphrase: str | bytes | None = None) -> _native.Report:

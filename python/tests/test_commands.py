@@ -14,6 +14,7 @@ from unittest import mock
 import pytest
 from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from dbs import create_backup
 from tests.zoo.models import Tag, Upload
@@ -393,5 +394,18 @@ def test_checks(settings):
         "dbs.E002", "dbs.E003", "dbs.E004", "dbs.E004", "dbs.I001", "dbs.W001", "dbs.W002",
         "dbs.W003",
     ]
-    settings.DBS_FILE_ROOTS = "/a/string"
-    assert "dbs.E001" in ids()
+    for name, values in {
+        "DBS_FILE_ROOTS": ["/a/string", [5]],
+        "DBS_RESTORE_ROOTS": [5],
+        "DBS_EXCLUDE_MODELS": ["zoo.Tag"],
+        "DBS_SSH_TARGETS": [["offsite"]],
+        "DBS_RESTORE_PATH_MAP": ["/old=/new", {"/old": None}],
+        "DBS_BACKUP_DIR": [["/x"]],
+        "DBS_BACKUP_PREFIX": ["", "a/b"],
+        "DBS_MAX_UPLOAD_BYTES": ["1 GB", 0, True],
+    }.items():
+        for value in values:
+            with override_settings(**{name: value}):
+                assert ids().count("dbs.E001") == 1, (name, value)
+    settings.DBS_RESTORE_ROOTS = ["relative"]
+    assert ids().count("dbs.E003") == 2

@@ -218,12 +218,15 @@ def test_damage_is_healed_and_repaired(tmp_path):
     first = blob[:4096] + bytes(half) + blob[4096 + half :]
     # Whatever one has lost, the other has.
     second = blob[: 4096 + half] + bytes(len(blob) - 8192 - half) + blob[-4096:]
-    assert dbs._native.open(first, second).unlock("secret").reader().read() == data
+    assert dbs.open(first, second).unlock("secret").reader().read() == data
 
 
-def test_other_threads_run_meanwhile():
-    """The interpreter's lock is released: a counter goes on while a backup is made."""
+@pytest.mark.parametrize("work", ["write", "validate", "unlock and read", "repair"])
+def test_other_threads_run_meanwhile(work):
+    """The interpreter's lock is released: a counter goes on meanwhile."""
     data = os.urandom(30_000_000)
+    blob = make(data)
+    damaged = blob[: len(blob) // 5] + bytes(len(blob) // 5) + blob[len(blob) // 5 * 2 :]
     counted = []
     stop = threading.Event()
 
@@ -234,10 +237,16 @@ def test_other_threads_run_meanwhile():
             time.sleep(0.001)
         counted.append(n)
 
+    works = {
+        "write": lambda: make(data),
+        "validate": lambda: dbs.validate(damaged, "secret"),
+        "unlock and read": lambda: dbs.open(damaged).unlock("secret").reader().read(),
+        "repair": lambda: dbs.repair(damaged, io.BytesIO()),
+    }
     thread = threading.Thread(target=count)
     thread.start()
     start = time.monotonic()
-    make(data)
+    works[work]()
     elapsed = time.monotonic() - start
     stop.set()
     thread.join()
