@@ -35,8 +35,8 @@ pub(super) struct Found {
     pub(super) data: Option<Vec<u8>>,
     pub(super) rung: Rung,
     pub(super) findings: Findings,
-    /// Length of the raw bytes inside, where the block was opened.
-    pub(super) raw_len: Option<u64>,
+    /// The raw bytes inside, where the block was opened.
+    pub(super) raw: Option<Vec<u8>>,
 }
 
 impl Container {
@@ -139,13 +139,13 @@ impl Container {
                 data: Some(healed.data),
                 rung: healed.rung,
                 findings,
-                raw_len: healed.raw_len,
+                raw: healed.raw,
             },
             Outcome::Lost => Found {
                 data: None,
                 rung: Rung::Errors,
                 findings,
-                raw_len: None,
+                raw: None,
             },
         })
     }
@@ -170,16 +170,16 @@ impl Container {
                         Err(Error::Authentication(_)) => return Ok(None),
                         found => found?,
                     };
-                    if let (Some(payload), Some(len)) = (&unlocked, found.raw_len) {
-                        payload.check_raw_len(block, len)?;
+                    if let (Some(payload), Some(raw)) = (&unlocked, &found.raw) {
+                        payload.check_raw_len(block, raw.len() as u64)?;
                     }
                     if unlocked.is_some() && this.disagrees_with_table(block, &found)? {
                         return Ok(None);
                     }
                     let entry = this.entry(block, &found)?;
                     let whole = found.data.is_some();
-                    if let Some(data) = found.data {
-                        this.structure.healer.buffers.give(data);
+                    for spent in found.data.into_iter().chain(found.raw) {
+                        this.structure.healer.buffers.give(spent);
                     }
                     Ok(Some((whole, found.rung, found.findings, entry)))
                 })

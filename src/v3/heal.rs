@@ -55,8 +55,8 @@ pub struct Healed {
     pub data: Vec<u8>,
     /// How they were had.
     pub rung: Rung,
-    /// Length of the raw bytes inside, where the block was opened.
-    pub raw_len: Option<u64>,
+    /// The raw bytes inside, where the block was opened.
+    pub raw: Option<Vec<u8>>,
 }
 
 /// What can be done with a block.
@@ -108,8 +108,8 @@ struct Judge<'a> {
     keys: Option<&'a Keys>,
     opener: &'a mut Opener,
     buffers: &'a Pool,
-    /// Length of the raw bytes inside, once the block was opened.
-    raw_len: Option<u64>,
+    /// The raw bytes inside, once the block was opened.
+    raw: Option<Vec<u8>>,
     /// The refusal of a candidate of intact sectors.
     altered: Option<Error>,
 }
@@ -135,11 +135,16 @@ impl Judge<'_> {
         copy.clear();
         copy.extend_from_slice(data);
         let opened = self.opener.open(keys, &loom.geometry, place, &mut copy);
-        let opened = opened.map(|raw| raw.len() as u64);
+        let opened = opened.map(|bytes| {
+            let mut raw = self.buffers.take();
+            raw.clear();
+            raw.extend_from_slice(bytes);
+            raw
+        });
         self.buffers.give(copy);
         match opened {
-            Ok(len) => {
-                self.raw_len = Some(len);
+            Ok(raw) => {
+                self.raw = Some(raw);
                 Ok(true)
             }
             Err(error @ Error::Authentication(_)) => {
@@ -240,23 +245,17 @@ impl Healer {
             keys,
             opener,
             buffers,
-            raw_len: None,
+            raw: None,
             altered: None,
         };
-        let healed = |data, rung, raw_len| {
-            Outcome::Healed(Healed {
-                data,
-                rung,
-                raw_len,
-            })
-        };
+        let healed = |data, rung, raw| Outcome::Healed(Healed { data, rung, raw });
         if let Some(data) = self.fill(&hand, target)?
             && judge.confirms(&hand, &data, true)?
         {
             let whole = findings.bad == 0 && (1..=target.k).all(|s| hand.certain(s).is_some());
             let rung = if whole { Rung::Clean } else { Rung::Erasures };
             findings.bad += self.wrong_parity(&hand, target, &data)?;
-            return Ok((healed(data, rung, judge.raw_len), findings));
+            return Ok((healed(data, rung, judge.raw), findings));
         }
         for trust_certain in [true, false] {
             // Intact sectors that were forged count as doubtful in a second attempt.
@@ -266,7 +265,7 @@ impl Healer {
             if let Some(data) = self.correct(&hand, target, trust_certain)?
                 && judge.confirms(&hand, &data, false)?
             {
-                return Ok((healed(data, Rung::Errors, judge.raw_len), findings));
+                return Ok((healed(data, Rung::Errors, judge.raw), findings));
             }
         }
         match judge.altered {

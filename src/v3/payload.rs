@@ -11,7 +11,6 @@ use super::manifest::{Entry, MEDIA_TAR, Manifest};
 use super::sealed::Opener;
 use super::table;
 use crate::error::{Damage, FailedBlock};
-use crate::pipeline::Pool;
 use crate::report::Report;
 use crate::version::Version;
 use crate::{Error, Result};
@@ -27,6 +26,7 @@ pub struct Payload {
 
 /// The raw bytes of one block, and how they were had.
 struct Opened {
+    /// Memory of the healer's; who is done with it gives it back.
     raw: Vec<u8>,
     rung: Rung,
     bad: u64,
@@ -35,8 +35,6 @@ struct Opened {
 /// What a worker reads blocks with.
 struct Worker {
     payload: Payload,
-    /// Memory for the raw bytes; who is done with them gives it back.
-    buffers: Pool,
     opener: Opener,
     scratch: Scratch,
 }
@@ -51,7 +49,7 @@ impl Payload {
         };
         let structure = payload.container.structure();
         let census = structure.census;
-        let mut worker = Worker::new(payload.clone(), Pool::default())?;
+        let mut worker = Worker::new(payload.clone())?;
         let Some(opened) = worker.open(census.manifest())? else {
             let failed = payload.container.failed(census.manifest());
             return Err(Error::Damaged(Damage {
@@ -193,7 +191,7 @@ impl Payload {
             }
         }
         let census = self.container.structure().census;
-        let mut worker = Worker::new(self.clone(), Pool::default())?;
+        let mut worker = Worker::new(self.clone())?;
         for block in census.data..census.manifest() {
             match worker.open(block)? {
                 Some(opened) => {
@@ -264,11 +262,11 @@ impl Payload {
         }
         let capacity = self.capacity();
         let blocks = range.start / capacity..range.end.div_ceil(capacity);
-        let buffers = Pool::default();
+        let buffers = &self.container.structure().healer.buffers;
         self.container.blocks_in_order(
             blocks,
             || {
-                let mut worker = Worker::new(self.clone(), buffers.clone())?;
+                let mut worker = Worker::new(self.clone())?;
                 Ok(move |block: u64| worker.open(block))
             },
             |block, opened| {
@@ -298,7 +296,10 @@ impl Payload {
                             return Err(Error::Damaged(self.container.damage(vec![failed])));
                         }
                         report.failed_blocks.push(failed);
-                        vec![0; (own.end - own.start) as usize]
+                        let mut zeros = buffers.take();
+                        zeros.clear();
+                        zeros.resize((own.end - own.start) as usize, 0);
+                        zeros
                     }
                 };
                 let from = range.start.max(first) - first;
@@ -337,10 +338,9 @@ impl Payload {
 }
 
 impl Worker {
-    fn new(payload: Payload, buffers: Pool) -> Result<Self> {
+    fn new(payload: Payload) -> Result<Self> {
         Ok(Worker {
             payload,
-            buffers,
             opener: Opener::new()?,
             scratch: Scratch::default(),
         })
@@ -350,34 +350,30 @@ impl Worker {
     fn open(&mut self, block: u64) -> Result<Option<Opened>> {
         let Worker {
             payload,
-            buffers,
             opener,
             scratch,
         } = self;
         let structure = payload.container.structure();
-        let target = structure.target(block);
+        let buffers = &structure.healer.buffers;
+        let (order, target) = (&structure.order, structure.target(block));
         let keys = &*payload.keys;
         let mut raw = buffers.take();
         raw.clear();
-        let at_once = structure.healer.open_at_once(
-            &structure.order,
-            target,
-            keys,
-            opener,
-            scratch,
-            |bytes| raw.extend_from_slice(bytes),
-        )?;
-        let mut rung = Rung::Clean;
-        let mut bad = 0;
-        if !at_once {
-            let found = payload.container.heal(block, Some(keys), opener)?;
-            let Some(mut data) = found.data else {
-                return Ok(None);
-            };
-            let place = target.place(&structure.healer.loom);
-            let bytes = opener.open(keys, &structure.page.geometry, place, &mut data)?;
+        let healer = &structure.healer;
+        let at_once = healer.open_at_once(order, target, keys, opener, scratch, |bytes| {
             raw.extend_from_slice(bytes);
-            structure.healer.buffers.give(data);
+        })?;
+        let (mut rung, mut bad) = (Rung::Clean, 0);
+        if !at_once {
+            buffers.give(raw);
+            let found = payload.container.heal(block, Some(keys), opener)?;
+            if let Some(data) = found.data {
+                buffers.give(data);
+            }
+            match found.raw {
+                Some(healed) => raw = healed,
+                None => return Ok(None),
+            }
             (rung, bad) = (found.rung, found.findings.bad);
         }
         payload.check_raw_len(block, raw.len() as u64)?;
