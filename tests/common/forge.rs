@@ -687,7 +687,12 @@ impl Forge {
     /// Manifest, tables and page as they should be, from the blocks that are there.
     pub fn finish(&mut self) {
         let manifest = self.manifest().to_bytes();
-        self.push_manifest(&manifest);
+        self.finish_with(&manifest);
+    }
+
+    /// The same with these raw bytes as the manifest.
+    pub fn finish_with(&mut self, manifest: &[u8]) {
+        self.push_manifest(manifest);
         self.push_tables();
         self.page = self.build_page();
     }

@@ -4,11 +4,16 @@
 //! library does; `tests/v3_vectors.rs` then asks the library.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod altered;
+mod contents;
+mod damage;
 #[path = "../../tests/common/forge.rs"]
 mod forge;
 mod heal;
 mod known;
+mod moved;
 mod open;
+mod pages;
 mod refuse;
 #[path = "../../tests/common/vector.rs"]
 mod vector;
@@ -24,8 +29,6 @@ use vector::Vector;
 pub struct Set {
     files: BTreeMap<String, Vec<u8>>,
     bases: BTreeMap<String, Base>,
-    /// The damage of an interrupted change of passphrase, for the vector of a rollback.
-    stale_pages: Vec<String>,
 }
 
 /// A container that other vectors damage.
@@ -64,6 +67,13 @@ impl Expect {
             repair: "base",
             failed: Vec::new(),
             salvage: None,
+        }
+    }
+
+    pub fn with_passphrase(self, passphrase: &str) -> Self {
+        Expect {
+            passphrase: passphrase.into(),
+            ..self
         }
     }
 
@@ -106,6 +116,16 @@ impl Expect {
             ..Self::clean()
         }
     }
+}
+
+/// The lines of a text, cut at their bars.
+pub fn table<const COLUMNS: usize>(text: &str) -> impl Iterator<Item = [&str; COLUMNS]> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| {
+        let mut cells = line.splitn(COLUMNS, '|').map(str::trim);
+        let cells = std::array::from_fn(|_| cells.next().unwrap_or_else(|| panic!("{line}")));
+        cells
+    })
 }
 
 impl Set {
@@ -292,7 +312,11 @@ fn main() -> std::io::Result<()> {
     known::add(&mut set);
     open::add(&mut set);
     heal::add(&mut set);
+    moved::add(&mut set);
     refuse::add(&mut set);
+    pages::add(&mut set);
+    contents::add(&mut set);
+    altered::add(&mut set);
 
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testvectors/v3");
     match std::fs::remove_dir_all(&root) {

@@ -1,7 +1,8 @@
 //! Containers that open.
 
+use super::damage::noise;
 use super::forge::*;
-use super::{Expect, Set};
+use super::{Expect, Set, table};
 
 fn whole(set: &mut Set, name: &str, comment: &str, geo: Geo, lag: u32, payload: &[u8]) {
     let forge = Forge::whole(geo, lag, payload);
@@ -63,259 +64,81 @@ pub fn tar(files: usize) -> (Vec<u8>, Vec<IndexEntry>) {
     (stream, entries)
 }
 
-pub fn add(set: &mut Set) {
-    let capacity = TINY.c();
-    whole(set, "empty", "No payload: D = 0.", TINY, 0, b"");
-    whole(set, "one-byte", "The smallest payload.", TINY, 0, b"A");
-    whole(
-        set,
-        "spec-section-28-shape",
-        "The shape of the worked example of section 28: 1000 bytes, N = 3.",
-        TINY,
-        0,
-        &painted(1000),
-    );
-    whole(
-        set,
-        "one-sector-full",
-        "The sealed block fills one sector to the last byte.",
-        TINY,
-        0,
-        &painted(464 - 32),
-    );
-    whole(
-        set,
-        "one-sector-and-one-byte",
-        "One byte more than fits one sector: k = 2.",
-        TINY,
-        0,
-        &painted(464 - 32 + 1),
-    );
-    whole(
-        set,
-        "block-less-one",
-        "C - 1 bytes.",
-        TINY,
-        0,
-        &painted(capacity - 1),
-    );
-    whole(
-        set,
-        "block",
-        "C bytes: one full block, no padding at all.",
-        TINY,
-        0,
-        &painted(capacity),
-    );
-    whole(
-        set,
-        "block-and-one",
-        "C + 1 bytes: the second block has k = 1.",
-        TINY,
-        0,
-        &painted(capacity + 1),
-    );
-    whole(
-        set,
-        "blocks",
-        "Several full blocks and a short one.",
-        TINY,
-        0,
-        &painted(4 * capacity + 500),
-    );
-    whole(
-        set,
-        "zeros",
-        "A payload of zeros: sealed, so no sector is zero.",
-        TINY,
-        0,
-        &vec![0; 2 * capacity],
-    );
-    whole(
-        set,
-        "coded",
-        "Copy B is coded: parity alone.",
-        TINY_CODED,
-        0,
-        &painted(3 * capacity + 5),
-    );
-    whole(
-        set,
-        "light",
-        "No copy B.",
-        TINY_LIGHT,
-        0,
-        &painted(3 * capacity + 5),
-    );
-    whole(
-        set,
-        "no-parity-b",
-        "Mirrored with M_B = 0: copy B is header page and data alone.",
-        Geo { mb: 0, ..TINY },
-        0,
-        &painted(capacity + 1),
-    );
-    whole(
-        set,
-        "no-parity-a",
-        "Coded with M_A = 0: copy A is header page and data alone.",
-        Geo {
-            ma: 0,
-            ..TINY_CODED
-        },
-        0,
-        &painted(capacity + 1),
-    );
-    whole(
-        set,
-        "wide-parity",
-        "More parity than data: m(M, k) of short blocks is at least 8.",
-        Geo {
-            shift: 9,
-            k: 5,
-            ma: 20,
-            mb: 30,
-            copy_b: 2,
-        },
-        0,
-        &painted(3000),
-    );
-    whole(
-        set,
-        "largest-slot",
-        "The last parity slot is 255: 1 + K + M_A + M_B = 256.",
-        Geo {
-            shift: 9,
-            k: 240,
-            ma: 7,
-            mb: 8,
-            copy_b: 2,
-        },
-        0,
-        &painted(700),
-    );
-    whole(
-        set,
-        "single",
-        "K = 1: a repetition code.",
-        SINGLE,
-        0,
-        &painted(2 * SINGLE.c() + 9),
-    );
-    whole(
-        set,
-        "two-tables",
-        "X = E + 1: the second table block has one entry.",
-        SINGLE,
-        0,
-        &painted(SINGLE.c() * SINGLE.e()),
-    );
-    whole(
-        set,
-        "table-full",
-        "X = E: one full table block.",
-        SINGLE,
-        0,
-        &painted(SINGLE.c() * (SINGLE.e() - 1)),
-    );
-    for lag in [1, 2, 3, 100] {
-        whole(
-            set,
-            &format!("lag-{lag}"),
-            "Copy B stands a lag of blocks behind copy A; with a lag of N or more the order is that of lag 0.",
-            TINY,
-            lag,
-            &painted(3 * capacity + 5),
-        );
-    }
-    whole(
-        set,
-        "lag-coded",
-        "A lag with coded copies.",
-        TINY_CODED,
-        2,
-        &painted(4 * capacity),
-    );
-    for (shift, name) in [
-        (10, "sectors-1024"),
-        (12, "sectors-4096"),
-        (13, "sectors-8192"),
-    ] {
-        let geo = Geo {
-            shift,
-            k: 2,
-            ma: 1,
-            mb: 1,
-            copy_b: 1,
-        };
-        let geo = if shift == 13 {
-            Geo {
-                copy_b: 0,
-                k: 1,
-                mb: 0,
-                ..geo
-            }
-        } else {
-            geo
-        };
-        whole(
-            set,
-            name,
-            "Larger sectors: the record of the header page is 768 bytes, zeros behind it.",
-            geo,
-            0,
-            b"larger sectors",
-        );
-    }
-    whole(
-        set,
-        "profile-standard",
-        "The profile `standard`.",
-        STANDARD,
-        0,
-        &painted(1000),
-    );
-    whole(
-        set,
-        "profile-coded",
-        "The profile `coded`.",
-        CODED,
-        0,
-        &painted(1000),
-    );
-    whole(
-        set,
-        "profile-light",
-        "The profile `light`.",
-        LIGHT,
-        0,
-        &painted(1000),
-    );
-    whole(
-        set,
-        "profile-standard-full",
-        "A full block of `standard`, 223 data sectors.",
-        STANDARD,
-        0,
-        &painted(STANDARD.c()),
-    );
-    whole(
-        set,
-        "profile-coded-full",
-        "A full block of `coded`, 119 data sectors.",
-        CODED,
-        0,
-        &painted(CODED.c()),
-    );
-    whole(
-        set,
-        "profile-light-full",
-        "A full block of `light` and one byte.",
-        LIGHT,
-        0,
-        &painted(LIGHT.c() + 1),
-    );
+/// Name, geometry, lag, bytes of the payload, comment. C of the small geometries is 1360.
+const WHOLE: &str = "
+empty           | TINY   | 0 |    0 | No payload: D = 0.
+spec-section-28-shape | TINY | 0 | 1000 | The shape of the worked example of section 28: 1000 bytes, N = 3.
+one-sector-full | TINY   | 0 |  432 | The sealed block fills one sector to the last byte.
+one-sector-and-one-byte | TINY | 0 | 433 | One byte more than fits one sector: k = 2.
+block-less-one  | TINY   | 0 | 1359 | C - 1 bytes.
+block           | TINY   | 0 | 1360 | C bytes: one full block, no padding at all.
+block-and-one   | TINY   | 0 | 1361 | C + 1 bytes: the second block has k = 1.
+blocks          | TINY   | 0 | 5940 | Several full blocks and a short one.
+coded           | CODED  | 0 | 4085 | Copy B is coded: parity alone.
+light           | LIGHT  | 0 | 4085 | No copy B.
+no-parity-b     | 9 3 2 0 1 | 0 | 1361 | Mirrored with M_B = 0: copy B is header page and data alone.
+no-parity-a     | 9 3 0 4 2 | 0 | 1361 | Coded with M_A = 0: copy A is header page and data alone.
+wide-parity     | 9 5 20 30 2 | 0 | 3000 | More parity than data: m(M, k) of short blocks is at least 8.
+largest-slot    | 9 240 7 8 2 | 0 | 700 | The last parity slot is 255: 1 + K + M_A + M_B = 256.
+single          | SINGLE | 0 |  873 | K = 1: a repetition code.
+two-tables      | SINGLE | 0 | 5184 | X = E + 1: the second table block has one entry.
+table-full      | SINGLE | 0 | 4752 | X = E: one full table block.
+lag-1           | TINY   | 1 | 4085 | Copy B stands a lag of blocks behind copy A; with a lag of N or more the order is that of lag 0.
+lag-2           | TINY   | 2 | 4085 | Copy B stands a lag of blocks behind copy A; with a lag of N or more the order is that of lag 0.
+lag-3           | TINY   | 3 | 4085 | Copy B stands a lag of blocks behind copy A; with a lag of N or more the order is that of lag 0.
+lag-100         | TINY | 100 | 4085 | Copy B stands a lag of blocks behind copy A; with a lag of N or more the order is that of lag 0.
+lag-coded       | CODED  | 2 | 5440 | A lag with coded copies.
+profile-standard      | standard | 0 | 1000 | The profile `standard`.
+profile-coded         | coded    | 0 | 1000 | The profile `coded`.
+profile-light         | light    | 0 | 1000 | The profile `light`.
+profile-standard-full | standard | 0 | 103440 | A full block of `standard`, 223 data sectors.
+profile-coded-full    | coded    | 0 | 55184 | A full block of `coded`, 119 data sectors.
+profile-light-full    | light    | 0 | 103441 | A full block of `light` and one byte.
+";
 
+/// A geometry by its name, or by its numbers: sector size as a power of two, K, M_A, M_B, copy B.
+fn geometry(name: &str) -> Geo {
+    match name {
+        "TINY" => TINY,
+        "CODED" => TINY_CODED,
+        "LIGHT" => TINY_LIGHT,
+        "SINGLE" => SINGLE,
+        "standard" => STANDARD,
+        "coded" => CODED,
+        "light" => LIGHT,
+        numbers => {
+            let numbers: Vec<u8> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
+            let [shift, k, ma, mb, copy_b] = numbers[..].try_into().unwrap();
+            Geo {
+                shift,
+                k,
+                ma,
+                mb,
+                copy_b,
+            }
+        }
+    }
+}
+
+pub fn add(set: &mut Set) {
+    for [name, geo, lag, len, comment] in table(WHOLE) {
+        let payload = painted(len.parse().unwrap());
+        let lag = lag.parse().unwrap();
+        whole(set, name, comment, geometry(geo), lag, &payload);
+    }
+    whole(set, "one-byte", "The smallest payload.", TINY, 0, b"A");
+    let comment = "A payload of zeros: sealed, so no sector is zero.";
+    whole(set, "zeros", comment, TINY, 0, &vec![0; 2 * TINY.c()]);
+    for (name, numbers) in [
+        ("sectors-1024", "10 2 1 1 1"),
+        ("sectors-4096", "12 2 1 1 1"),
+        ("sectors-8192", "13 1 1 0 0"),
+    ] {
+        let comment =
+            "Larger sectors: the record of the header page is 768 bytes, zeros behind it.";
+        let payload = b"larger sectors";
+        whole(set, name, comment, geometry(numbers), 0, payload);
+    }
     keys(set);
     contents(set);
 }
@@ -484,7 +307,7 @@ fn contents(set: &mut Set) {
     );
 
     let mut mixed = text[..2 * TINY.c()].to_vec();
-    mixed.extend(blake2b_noise(TINY.c() + 9));
+    mixed.extend(noise(TINY.c() + 9));
     let mut forge = Forge::new(TINY);
     forge.compressed(&mixed, 3);
     forge.finish();
@@ -504,9 +327,7 @@ fn contents(set: &mut Set) {
     let mut manifest = forge.manifest();
     manifest.entries = entries.len() as u64;
     manifest.index.clone_from(&index);
-    forge.push_manifest(&manifest.to_bytes());
-    forge.push_tables();
-    forge.page = forge.build_page();
+    forge.finish_with(&manifest.to_bytes());
     finish(
         set,
         "tar-inline-index",
@@ -531,9 +352,7 @@ fn contents(set: &mut Set) {
     forge.push(3, plain(&TINY, 0, &block, &block));
     let mut manifest = forge.manifest();
     manifest.entries = entries.len() as u64;
-    forge.push_manifest(&manifest.to_bytes());
-    forge.push_tables();
-    forge.page = forge.build_page();
+    forge.finish_with(&manifest.to_bytes());
     finish(
         set,
         "tar-index-blocks",
@@ -563,9 +382,7 @@ fn contents(set: &mut Set) {
     let mut longer = manifest.clone();
     longer[0] += 1;
     longer.extend_from_slice(&[0x18, 30, 0x82, 0x01, 0x61, b'x']);
-    forge.push_manifest(&longer);
-    forge.push_tables();
-    forge.page = forge.build_page();
+    forge.finish_with(&longer);
     finish(
         set,
         "manifest-unknown-key",
@@ -579,9 +396,7 @@ fn contents(set: &mut Set) {
     let mut manifest = forge.manifest();
     manifest.created = -1_000_000;
     manifest.producer = String::new();
-    forge.push_manifest(&manifest.to_bytes());
-    forge.push_tables();
-    forge.page = forge.build_page();
+    forge.finish_with(&manifest.to_bytes());
     finish(
         set,
         "manifest-negative-time",
@@ -617,16 +432,4 @@ fn contents(set: &mut Set) {
         &forge,
         &payload,
     );
-}
-
-/// Bytes that do not compress.
-pub fn blake2b_noise(len: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut i = 0u64;
-    while bytes.len() < len {
-        bytes.extend(blake2b(64, b"noise", b"", &[&i.to_le_bytes()]));
-        i += 1;
-    }
-    bytes.truncate(len);
-    bytes
 }

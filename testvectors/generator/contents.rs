@@ -1,0 +1,334 @@
+//! Blocks, manifests and indexes that are authentic and not what a writer makes.
+
+use super::damage::noise;
+use super::forge::*;
+use super::open::tar;
+use super::pages::change;
+use super::refuse::SMALL;
+use super::{Expect, Set, table};
+
+pub fn add(set: &mut Set) {
+    headers(set);
+    frames(set);
+    lengths(set);
+    checksum(set);
+    manifests(set);
+    indexes(set);
+}
+
+/// A small archive made of these plaintexts.
+fn plaintexts(set: &mut Set, name: &str, comment: &str, payload_len: u64, plaintexts: &[Vec<u8>]) {
+    let mut forge = Forge::new(SMALL);
+    forge.payload_len = payload_len;
+    for plaintext in plaintexts {
+        forge.push(0, plaintext.clone());
+    }
+    forge.finish();
+    let path = format!("refuse/unsupported-{name}.vec");
+    set.container(&path, comment, &Expect::sealed("unsupported"), &forge, b"");
+}
+
+/// Names, changes to the plaintext of a block with 300 bytes, comments.
+const HEADERS: &str = "
+codec             | 0=02       | Codec 2.
+codec-255         | 0=ff       | Codec 255.
+sealed-reserved-1 | 1=01       | A reserved byte of a sealed block's header is not zero.
+sealed-reserved-2 | 2=01       | A reserved byte of a sealed block's header is not zero.
+sealed-reserved-3 | 3=01       | A reserved byte of a sealed block's header is not zero.
+padding           | 447=01     | The last byte of a sealed block's padding is not zero.
+padding-first     | 316=01     | The first byte of the padding is not zero.
+stored-length     | 4=88130000 | The stored length is larger than the block.
+stored-length-highest | 4=ffffffff | The stored length is 2^32 - 1.
+raw-length        | 8^01       | Codec 0 with a raw length that is not the stored length.
+";
+
+fn headers(set: &mut Set) {
+    let raw = painted(300);
+    let good = plain(&SMALL, 0, &raw, &raw);
+    for [name, changes, comment] in table(HEADERS) {
+        let mut plaintext = good.clone();
+        change(&mut plaintext, changes);
+        plaintexts(set, name, comment, 300, &[plaintext]);
+    }
+    let mut longer = good;
+    longer.resize(2 * 464 - 16, 0);
+    let comment = "Two data sectors where one would do.";
+    plaintexts(set, "not-smallest", comment, 300, &[longer]);
+}
+
+fn frames(set: &mut Set) {
+    let raw = painted(300);
+    let long = b"abc".repeat(400);
+    let frame = zstd::bulk::compress(&long, 3).unwrap();
+    let million = vec![0; 1 << 20];
+    let bomb = zstd::bulk::compress(&million, 19).unwrap();
+    // The checksum is that of the bytes that the frame gives.
+    let mut short = plain(&SMALL, 1, &frame, &[&long[..], b"x"].concat());
+    short[12..16].copy_from_slice(&crc32fast::hash(&long).to_le_bytes());
+    for (name, comment, payload_len, plaintext) in [
+        (
+            "short",
+            "A frame that gives fewer bytes than the raw length.",
+            1201,
+            short,
+        ),
+        (
+            "long",
+            "A frame that gives more bytes than the raw length.",
+            1199,
+            plain(&SMALL, 1, &frame, &long[..1199]),
+        ),
+        (
+            "broken",
+            "Bytes that are no frame.",
+            300,
+            plain(&SMALL, 1, &noise(100), &raw),
+        ),
+        (
+            "bomb",
+            "A frame of 1 MiB that says so: the raw length is above C.",
+            SMALL.c() as u64,
+            plain(&SMALL, 1, &bomb, &million),
+        ),
+        (
+            "bomb-hidden",
+            "A frame of 1 MiB behind a raw length of 300.",
+            300,
+            plain(&SMALL, 1, &bomb, &raw),
+        ),
+    ] {
+        let name = format!("zstd-{name}");
+        plaintexts(set, &name, comment, payload_len, &[plaintext]);
+    }
+}
+
+fn lengths(set: &mut Set) {
+    let (raw, full) = (painted(300), painted(SMALL.c()));
+    let good = plain(&SMALL, 0, &raw, &raw);
+    let short = plain(&SMALL, 0, &full[1..], &full[1..]);
+    let two = [short, plain(&SMALL, 0, &full, &full)];
+    let comment = "A data block that is not the last holds C - 1 bytes.";
+    plaintexts(set, "short-middle", comment, 2 * SMALL.c() as u64, &two);
+    let comment = "The last block holds one byte less than the payload length says.";
+    plaintexts(set, "short-last", comment, 301, std::slice::from_ref(&good));
+    let comment = "The last block holds one byte more than the payload length says.";
+    plaintexts(set, "long-last", comment, 299, &[good]);
+}
+
+fn checksum(set: &mut Set) {
+    let mut forge = Forge::new(SMALL);
+    let raw = painted(300);
+    forge.payload_len = 300;
+    let mut plaintext = plain(&SMALL, 0, &raw, &raw);
+    plaintext[12] ^= 1;
+    forge.push(0, plaintext);
+    forge.finish();
+    let expect = Expect {
+        validate_unlocked: "",
+        ..Expect::sealed("damaged")
+    };
+    set.container(
+        "refuse/damaged-crc.vec",
+        "The CRC-32 within an authentic block is wrong: memory failed when it was written.",
+        &expect,
+        &forge,
+        b"",
+    );
+}
+
+type Rewritten = fn(Manifest) -> Vec<u8>;
+
+/// Names, comments, and the bytes of the manifest. The map begins with its head; every key from 1 to 8 is one byte.
+const MANIFESTS: [(&str, &str, Rewritten); 18] = [
+    ("negative-key", "A negative key is critical.", |m| {
+        longer(&m, &[0x20, 0x00], &[])
+    }),
+    ("indefinite", "A map of indefinite length.", |m| {
+        [&[0xbf], &m.to_bytes()[1..], &[0xff]].concat()
+    }),
+    ("order", "Keys 7 and 8 in the wrong order.", |m| {
+        let mut bytes = m.to_bytes();
+        // Key 7 with its 34 bytes of value, then key 8 with one.
+        let at = bytes.len() - 2 - 35;
+        bytes[at..].rotate_right(2);
+        bytes
+    }),
+    ("twice", "Key 8 stands there twice.", |m| {
+        longer(&m, &[], &[8, 0])
+    }),
+    ("missing", "Key 8 is missing.", |m| {
+        let bytes = m.to_bytes();
+        [&[bytes[0] - 1], &bytes[1..bytes.len() - 2]].concat()
+    }),
+    ("trailing", "A byte follows the map.", |m| {
+        [m.to_bytes(), vec![0]].concat()
+    }),
+    ("cut", "The map ends too early.", |m| {
+        let mut bytes = m.to_bytes();
+        bytes.pop();
+        bytes
+    }),
+    ("empty", "An empty map.", |_| vec![0xa0]),
+    ("nothing", "No bytes.", |_| Vec::new()),
+    ("type", "The media type is a byte string.", |m| {
+        let mut bytes = m.to_bytes();
+        bytes[2] ^= 0x20;
+        bytes
+    }),
+    ("utf8", "The media type is not UTF-8.", |m| {
+        let mut bytes = m.to_bytes();
+        bytes[5] = 0xff;
+        bytes
+    }),
+    ("root-length", "The table root has 31 bytes.", |mut m| {
+        m.root.pop();
+        m.to_bytes()
+    }),
+    (
+        "blocks",
+        "D is not what the payload length demands.",
+        |mut m| {
+            m.payload_len = 2000;
+            m.to_bytes()
+        },
+    ),
+    ("index-blocks-highest", "I is 2^32.", |mut m| {
+        m.i = 1 << 32;
+        m.to_bytes()
+    }),
+    ("length-highest", "A payload of 2^64 - 1 bytes.", |mut m| {
+        m.payload_len = u64::MAX;
+        m.to_bytes()
+    }),
+    (
+        "index-of-stream",
+        "An index, and the media type is not that of a tar stream.",
+        |mut m| {
+            m.entries = 1;
+            m.index = tar(1).1[0].to_bytes();
+            m.to_bytes()
+        },
+    ),
+    (
+        "nested",
+        "Key 30 holds 300 arrays within each other.",
+        |m| longer(&m, &[], &[&[0x18, 30], &[0x81; 300][..]].concat()),
+    ),
+    (
+        "data-blocks",
+        "D and I of the manifest are not those of the table.",
+        |mut m| {
+            m.d = 2;
+            m.payload_len = 2000;
+            m.to_bytes()
+        },
+    ),
+];
+
+/// The manifest with one more pair, before the others or behind them.
+fn longer(manifest: &Manifest, before: &[u8], behind: &[u8]) -> Vec<u8> {
+    let bytes = manifest.to_bytes();
+    [&[bytes[0] + 1], before, &bytes[1..], behind].concat()
+}
+
+fn manifests(set: &mut Set) {
+    let mut with = |name: &str, comment: &str, class: &'static str, bytes: Rewritten| {
+        let mut forge = Forge::new(SMALL);
+        forge.payload(&painted(300));
+        let raw = bytes(forge.manifest());
+        forge.finish_with(&raw);
+        let path = format!("refuse/{name}.vec");
+        set.container(&path, comment, &Expect::sealed(class), &forge, b"");
+    };
+    for (name, comment, bytes) in MANIFESTS {
+        let name = format!("unsupported-manifest-{name}");
+        with(&name, comment, "unsupported", bytes);
+    }
+    with(
+        "authentication-table-root",
+        "The table is not the one whose root stands in the manifest.",
+        "authentication",
+        |mut m| {
+            m.root[0] ^= 1;
+            m.to_bytes()
+        },
+    );
+    // A reader may go on without the table (17.1).
+    set.without("refuse/authentication-table-root.vec", "expect");
+}
+
+/// Changes the two entries of an index.
+type Reentered = fn(&mut [IndexEntry]);
+
+const ENTRIES: [(&str, &str, Reentered); 5] = [
+    ("type", "An entry of type 5.", |e| e[1].kind = 5),
+    ("nanoseconds", "10^9 nanoseconds.", |e| {
+        e[1].nanos = 1_000_000_000;
+    }),
+    ("beyond", "An entry that ends behind the payload.", |e| {
+        e[1].length = 1 << 40;
+    }),
+    ("overflow", "Offset plus length is above 2^64.", |e| {
+        (e[1].offset, e[1].length) = (512, u64::MAX);
+    }),
+    ("order", "Offsets do not ascend.", |e| e.swap(0, 1)),
+];
+
+/// Makes the bytes of an index, and the number of entries that the manifest states.
+type Indexed = fn(&[IndexEntry]) -> (Vec<u8>, u64);
+
+const INDEXES: [(&str, &str, Indexed); 5] = [
+    ("count", "Fewer entries than the manifest says.", |e| {
+        (whole(&e[..1]), 2)
+    }),
+    ("missing", "An entry without a mode.", |e| {
+        let bytes = e[0].to_bytes();
+        // Key 6 with a value of three bytes stands before keys 7 and 8.
+        let mode = [6, 0x19, 0x01, 0xa4];
+        let at = bytes.windows(4).position(|w| w == mode).unwrap();
+        let rest = [&bytes[1..at], &bytes[at + 4..]].concat();
+        ([&[bytes[0] - 1], &rest[..]].concat(), 1)
+    }),
+    ("negative-key", "An entry with a negative key.", |e| {
+        let bytes = e[0].to_bytes();
+        ([&[bytes[0] + 1, 0x21, 0x00], &bytes[1..]].concat(), 1)
+    }),
+    ("not-cbor", "Bytes that are not CBOR.", |_| {
+        (vec![0xff; 9], 1)
+    }),
+    ("cut", "The last entry is cut off.", |e| {
+        let mut bytes = whole(e);
+        bytes.pop();
+        (bytes, 2)
+    }),
+];
+
+fn whole(entries: &[IndexEntry]) -> Vec<u8> {
+    entries.iter().flat_map(IndexEntry::to_bytes).collect()
+}
+
+fn indexes(set: &mut Set) {
+    let (stream, entries) = tar(2);
+    let mut with = |name: &str, comment: &str, (index, count): (Vec<u8>, u64)| {
+        let mut forge = Forge::new(Geo { k: 8, ..SMALL });
+        forge.media_type = "application/x-tar".into();
+        forge.payload(&stream);
+        let mut manifest = forge.manifest();
+        (manifest.index, manifest.entries) = (index, count);
+        forge.finish_with(&manifest.to_bytes());
+        let path = format!("refuse/unsupported-index-{name}.vec");
+        let expect = Expect::sealed("unsupported");
+        set.container(&path, comment, &expect, &forge, b"");
+        // What the payload is does not hang upon the index.
+        set.without(&path, "expect");
+        set.with(&path, "entries", "unsupported");
+    };
+    for (name, comment, change) in ENTRIES {
+        let mut entries = entries.clone();
+        change(&mut entries);
+        with(name, comment, (whole(&entries), 2));
+    }
+    for (name, comment, bytes) in INDEXES {
+        with(name, comment, bytes(&entries));
+    }
+}
