@@ -56,8 +56,8 @@ impl Code {
     /// A column decodes if 2·(wrong bytes) + (masked bytes) <= (rows in hand) - `k` there, and may decode to something
     /// else beyond that, which a hash has to find out. With `k` certain rows in hand, nothing else
     /// is looked at. The code for `k` = 1 is a repetition: there the value that most rows speak for wins (all
-    /// of the certain ones, if there are any), and a tie fails; and the same slot may be given several
-    /// times, once for every copy in hand.
+    /// of the certain ones, if there are any), of several the one that more slots agree in, and a tie then
+    /// fails; and the same slot may be given several times, once for every copy in hand.
     ///
     /// # Errors
     /// [`Error::TooFew`] with less than `k` rows in hand; [`Error::Size`], [`Error::Slot`] and
@@ -158,6 +158,8 @@ impl Code {
         let mut correction = Correction::default();
         for column in 0..length {
             let mut votes = [0_u32; 256];
+            // For every slot what it says: nothing, one value, or (its copies differ) several.
+            let mut said = [Said::Nothing; 256];
             for (row, &factor) in rows.iter().zip(&factors) {
                 let heard = match row.trust {
                     Trust::Missing => false,
@@ -166,15 +168,34 @@ impl Code {
                     Trust::Masked(mask) => !certain && mask[column] == 0,
                 };
                 if heard {
-                    votes[usize::from(div(row.bytes[column], factor))] += 1;
+                    let value = div(row.bytes[column], factor);
+                    votes[usize::from(value)] += 1;
+                    let said = &mut said[usize::from(row.slot)];
+                    *said = match *said {
+                        Said::Nothing => Said::One(value),
+                        Said::One(other) if other == value => Said::One(value),
+                        _ => Said::Several,
+                    };
                 }
             }
             let most = votes.iter().copied().max().unwrap_or(0);
-            let mut winners = (0..=255_u8).filter(|&value| votes[usize::from(value)] == most);
-            let winner = winners.next();
+            let mut winners: Vec<u8> = (0..=255_u8)
+                .filter(|&value| votes[usize::from(value)] == most)
+                .collect();
+            if winners.len() > 1 {
+                // A slot whose copies are wrong in the same way must not outvote two slots that are right.
+                let slots = |value| {
+                    said.iter()
+                        .filter(|&&said| said == Said::One(value))
+                        .count()
+                };
+                let most = winners.iter().map(|&value| slots(value)).max();
+                winners.retain(|&value| Some(slots(value)) == most);
+            }
+            let winner = winners.first().copied();
             let contested = match certain {
                 true => votes.iter().filter(|&&count| count > 0).count() > 1,
-                false => winners.next().is_some(),
+                false => winners.len() > 1,
             };
             let Some(value) = winner.filter(|_| !contested) else {
                 correction.failed.push(column);
@@ -189,6 +210,14 @@ impl Code {
         }
         correction
     }
+}
+
+/// What the rows of a slot say of a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    One(u8),
+    Several,
 }
 
 /// What all columns of a block have in common, and room for a tile of them.

@@ -96,8 +96,15 @@ def vote(ballots: list[tuple[int, bytes]], K: int, limit: int = 256) -> list[byt
     for column in zip(*votes):
         count = Counter(column)
         best = max(count.values())
-        choices.append([value for value, n in count.items() if n == best])
-        combinations *= len(choices[-1])
+        tied = [value for value, n in count.items() if n == best]
+        if len(tied) > 1:
+            said: dict[int, set[int]] = {}
+            for (s, _), value in zip(ballots, column):
+                said.setdefault(s, set()).add(value)
+            voices = Counter(values.pop() for values in said.values() if len(values) == 1)
+            tied = [value for value in tied if voices[value] == max(voices[v] for v in tied)]
+        choices.append(tied)
+        combinations *= len(tied)
         if combinations > limit:
             return []
     return [bytes(c) for c in product(*choices)] if votes else []

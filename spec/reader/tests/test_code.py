@@ -79,3 +79,13 @@ def test_vote() -> None:
     for s in list(word)[:13]:
         word[s] = random.randbytes(5)
     assert vote(list(word.items()), 223) == [b"hello"]
+
+
+def test_copies_that_are_wrong_in_the_same_way_do_not_outvote_two_slots() -> None:
+    right, wrong = b"\x07" * 9, b"\x55" * 9
+    rows = fill(3, 1, {1: right}, [4, 5])
+    assert vote([(1, wrong), (1, wrong), (4, rows[4]), (5, rows[5])], 3) == [right]
+    # Where its copies differ, a slot has no voice.
+    other = b"\x66" * 9
+    assert vote([(1, wrong), (1, other), (4, rows[4])], 3) == [right]
+    assert vote([(1, wrong), (4, rows[4])], 3, limit=1) == []

@@ -241,7 +241,7 @@ fn one_data_row_is_a_vote() {
     // Two copies of the data against one of them and a wrong parity; then a tie.
     let code = Code::new(223).unwrap();
     let wrong = vec![0x55; 40];
-    let run = |copies: [(u8, Trust<'_>, &[u8]); 3]| {
+    let run = |copies: &[(u8, Trust<'_>, &[u8])]| {
         let mut bytes: Vec<Vec<u8>> = copies.iter().map(|copy| copy.2.to_vec()).collect();
         let zipped = copies.iter().zip(&mut bytes);
         let mut rows: Vec<Row<'_>> = zipped
@@ -249,7 +249,7 @@ fn one_data_row_is_a_vote() {
             .collect();
         (code.correct(1, &mut rows).unwrap(), bytes)
     };
-    let (correction, bytes) = run([
+    let (correction, bytes) = run(&[
         (1, Trust::Doubtful, &good),
         (1, Trust::Doubtful, &good),
         (224, Trust::Doubtful, &wrong),
@@ -262,10 +262,19 @@ fn one_data_row_is_a_vote() {
         (1, Trust::Doubtful, &wrong),
     ];
     assert_eq!(
-        run(tie).0.failed,
+        run(&tie).0.failed,
         Vec::from_iter((0..40).filter(|&i| good[i] != 0x55))
     );
-    let (correction, bytes) = run([
+    // Two copies that are wrong in the same way do not outvote two slots that are right.
+    let second = damaged.good[225].clone();
+    let (correction, bytes) = run(&[
+        (1, Trust::Doubtful, &wrong),
+        (1, Trust::Doubtful, &wrong),
+        (224, Trust::Doubtful, &parity),
+        (225, Trust::Doubtful, &second),
+    ]);
+    assert_eq!((correction.failed.len(), &bytes[0]), (0, &good));
+    let (correction, bytes) = run(&[
         (1, Trust::Doubtful, &wrong),
         (1, Trust::Doubtful, &wrong),
         (224, Trust::Certain, &parity),
