@@ -61,7 +61,7 @@ impl Structure {
         }
         let found = match found {
             Some(found) => found,
-            None => vote(&**first)?,
+            None => any_page(sources)?,
         };
         Self::open_scanned(found, sources, limits, &mut notes)
     }
@@ -170,9 +170,24 @@ impl Structure {
             .iter()
             .map(|source| Survey::new(&**source, &archive, &geometry, limits))
             .collect::<Result<_>>()?;
+        if surveys.iter().any(Survey::is_of_another_archive) {
+            return Err(Error::Misuse(
+                "the files are not replicas of one archive".into(),
+            ));
+        }
         let mut older = None;
-        for (source, survey) in sources.iter().zip(&surveys) {
-            older = newest_page(&**source, survey, &mut found)?.max(older);
+        for (i, (source, survey)) in sources.iter().zip(&surveys).enumerate() {
+            let ends = match find_page(&**source) {
+                // It takes part by its generation, like all others.
+                Err(Error::Unsupported(_)) => None,
+                ends => ends?,
+            };
+            let settled = ends.is_some();
+            if let Some(ends) = ends.filter(|ends| i > 0 && found.is_older_than(ends)) {
+                older = older.max(Some(found.page.generation));
+                found = ends;
+            }
+            older = newest_page(&**source, survey, settled, &mut found)?.max(older);
         }
         if older.is_some() {
             notes.push(
@@ -279,6 +294,20 @@ impl Structure {
             entry,
         }
     }
+}
+
+/// The header page of the first file that has one, which decides what the archive is.
+fn any_page(sources: &[Arc<dyn Source>]) -> Result<Found> {
+    let mut lost = None;
+    for source in sources {
+        match vote(&**source) {
+            Err(error @ (Error::Damaged(_) | Error::NotDbs(_))) => {
+                lost.get_or_insert(error);
+            }
+            found => return found,
+        }
+    }
+    Err(lost.unwrap_or_else(|| Error::Misuse("no file to open".into())))
 }
 
 /// The block table and the order of so many blocks must fit the memory that is allowed.
@@ -408,7 +437,7 @@ fn healed_tables(healer: &Healer, surveys: &[Survey]) -> Result<HashMap<u64, Vec
             entry: None,
         };
         if let (Outcome::Healed(healed), _) = healer.heal(&regions, target, None, &mut opener)? {
-            blocks.insert(block, healed.data);
+            blocks.entry(block).or_insert(healed.data);
         }
     }
     Ok(blocks)

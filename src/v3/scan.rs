@@ -53,6 +53,8 @@ pub struct Survey {
     pub ends: Vec<(u64, u64)>,
     /// Offsets of frames with slot 0: header pages.
     pub pages: Vec<u64>,
+    /// Whether there are frames of other archives.
+    foreign: bool,
 }
 
 /// What most frames of a block say of it.
@@ -176,6 +178,7 @@ impl Survey {
                 .zip(archive)
                 .map(|(a, b)| (a ^ b).count_ones());
             if distance.sum::<u32>() > ID_BITS {
+                survey.foreign = true;
                 return Ok(());
             }
             if frame.slot == 0 && survey.pages.len() < PAGES_MAX {
@@ -200,6 +203,12 @@ impl Survey {
             Ok(())
         })?;
         Ok(survey)
+    }
+
+    /// Whether all that was found is of other archives.
+    #[must_use]
+    pub fn is_of_another_archive(&self) -> bool {
+        self.foreign && self.pieces.is_empty() && self.pages.is_empty() && self.ends.is_empty()
     }
 
     fn add(&mut self, geometry: &Geometry, offset: u64, frame: Frame) {
@@ -248,11 +257,18 @@ impl Survey {
     /// many do.
     #[must_use]
     pub fn votes<'a>(surveys: impl Iterator<Item = &'a Survey>) -> BTreeMap<u64, Vote> {
-        let mut counts: BTreeMap<(u64, Kind, u8), u32> = BTreeMap::new();
+        // Sectors that are there twice count once.
+        let mut distinct = BTreeMap::new();
         for piece in surveys.flat_map(|survey| &survey.pieces) {
-            *counts
-                .entry((piece.block, piece.kind, piece.k))
-                .or_default() += piece.hits;
+            let key = (piece.block, piece.kind, piece.k);
+            let hits: &mut u32 = distinct
+                .entry((key, piece.copy, piece.positions))
+                .or_default();
+            *hits = piece.hits.max(*hits);
+        }
+        let mut counts: BTreeMap<(u64, Kind, u8), u32> = BTreeMap::new();
+        for ((key, ..), hits) in distinct {
+            *counts.entry(key).or_default() += hits;
         }
         let mut votes: BTreeMap<u64, Vote> = BTreeMap::new();
         for ((block, kind, k), hits) in counts {

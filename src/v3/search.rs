@@ -20,6 +20,15 @@ pub(super) struct Found {
     pub(super) page: Page,
 }
 
+impl Found {
+    /// Whether the other page is a newer one of the same archive and the same shape.
+    pub(super) fn is_older_than(&self, other: &Found) -> bool {
+        self.archive == other.archive
+            && (self.page.geometry, self.page.lag) == (other.page.geometry, other.page.lag)
+            && self.page.generation < other.page.generation
+    }
+}
+
 /// Sectors that take part in a vote.
 const VOTERS_MAX: usize = 4096;
 /// Bits of magic and version that may be wrong in a sector that takes part.
@@ -29,49 +38,92 @@ const NARROW_BITS: usize = 48;
 /// See [`NARROW_BITS`]; together they make some 18,000 combinations.
 const FLIPS_MAX: usize = 3;
 
-/// The header page in the first or the last sector. Where both are intact, they must agree.
-pub(super) fn find_page(source: &dyn Source) -> Result<Option<Found>> {
-    let len = source.size()?;
-    let mut pages = Vec::new();
-    for shift in SECTOR_SHIFTS {
-        let size = 1u64 << shift;
-        for offset in [Some(0), len.checked_sub(size)].into_iter().flatten() {
-            let mut sector = vec![0; size as usize];
-            if read_past_errors(source, &mut sector, offset)? == sector.len()
-                && let Some(found) = intact_page(&sector)?
-            {
-                pages.push(found);
-            }
-        }
-    }
-    pages.dedup();
-    // Two that differ are for the scan to settle.
-    Ok(if pages.len() == 1 { pages.pop() } else { None })
+/// A page that proves itself, whether or not this version knows what it asks for.
+struct Candidate {
+    archive: ArchiveId,
+    generation: u32,
+    page: Result<Page>,
 }
 
-/// The header page that an intact sector is, if it is one.
-fn intact_page(sector: &[u8]) -> Result<Option<Found>> {
-    match frame(sector) {
-        Ok((_, frame)) if frame.slot == 0 && is_intact(sector) => {
-            let payload = Sector::new(sector).payload();
-            match Page::from_payload(&frame.archive, payload) {
-                Ok(page) => Ok(Some(Found {
-                    archive: frame.archive,
-                    page,
-                })),
-                Err(Error::NotDbs(_)) => Ok(None),
-                Err(error) => Err(error),
+impl Candidate {
+    /// The page in a payload, if it proves itself and is not illegal.
+    fn new(archive: ArchiveId, payload: &[u8]) -> Option<Self> {
+        let page = match Page::from_payload(&archive, payload) {
+            Err(Error::NotDbs(_)) => return None,
+            page => page,
+        };
+        // Where the generation stands in every minor version.
+        let generation = payload.get(12..16)?.try_into().map(u32::from_le_bytes);
+        Some(Candidate {
+            archive,
+            generation: generation.ok()?,
+            page,
+        })
+    }
+
+    /// The page that an intact sector of the file's first or last bytes is.
+    fn at_end(source: &dyn Source, last: bool) -> Result<Option<Self>> {
+        let len = source.size()?;
+        for shift in SECTOR_SHIFTS {
+            let size = 1u64 << shift;
+            let offset = match last {
+                true => len.checked_sub(size),
+                false => Some(0),
+            };
+            let Some(offset) = offset else { continue };
+            let mut sector = vec![0; size as usize];
+            if read_past_errors(source, &mut sector, offset)? < sector.len() {
+                continue;
+            }
+            let candidate = match frame(&sector) {
+                Ok((_, frame)) if frame.slot == 0 && is_intact(&sector) => {
+                    Candidate::new(frame.archive, Sector::new(&sector).payload())
+                }
+                _ => None,
+            };
+            if candidate.is_some() {
+                return Ok(candidate);
             }
         }
+        Ok(None)
+    }
+
+    /// Whether it is of this archive, and of this page's shape, which no change of passphrases touches.
+    fn is_kin(&self, archive: &ArchiveId, page: Option<&Page>) -> bool {
+        let same = match (&self.page, page) {
+            (Ok(own), Some(page)) => (own.geometry, own.lag) == (page.geometry, page.lag),
+            _ => true,
+        };
+        self.archive == *archive && same
+    }
+}
+
+/// The header page that stands in the first and in the last sector, if both are intact and hold the
+/// same one: then no change of passphrases is under way, and no other page counts.
+pub(super) fn find_page(source: &dyn Source) -> Result<Option<Found>> {
+    let Some(first) = Candidate::at_end(source, false)? else {
+        return Ok(None);
+    };
+    let Some(last) = Candidate::at_end(source, true)? else {
+        return Ok(None);
+    };
+    if (first.archive, first.generation) != (last.archive, last.generation) {
+        return Ok(None);
+    }
+    let archive = first.archive;
+    match (first.page, last.page) {
+        (Ok(page), Ok(other)) if page == other => Ok(Some(Found { archive, page })),
+        (Err(error), Err(_)) => Err(error),
         _ => Ok(None),
     }
 }
 
-/// Puts the header page of the highest generation in a survey in the place of `found`. Returns the
-/// highest generation of those that are older.
+/// Puts the header page of the highest generation in a survey in the place of `found`, unless the
+/// file's own is `settled`. Returns the highest generation of those that are older.
 pub(super) fn newest_page(
     source: &dyn Source,
     survey: &Survey,
+    settled: bool,
     found: &mut Found,
 ) -> Result<Option<u32>> {
     let mut sector = vec![0; found.page.geometry.sector_size()];
@@ -80,20 +132,21 @@ pub(super) fn newest_page(
         if read_past_errors(source, &mut sector, offset)? < sector.len() {
             continue;
         }
-        let Some(mut other) = intact_page(&sector)? else {
+        let mut archive = ArchiveId::default();
+        archive.copy_from_slice(&sector[16..FRAME_LEN]);
+        let Some(other) = Candidate::new(archive, Sector::new(&sector).payload()) else {
             continue;
         };
-        if other.archive != found.archive
-            || other.page.geometry != found.page.geometry
-            || other.page.lag != found.page.lag
-            || other.page.generation == found.page.generation
-        {
+        let (old, new) = (found.page.generation, other.generation);
+        if new == old || !other.is_kin(&found.archive, Some(&found.page)) {
             continue;
         }
-        if other.page.generation > found.page.generation {
-            std::mem::swap(&mut other, found);
+        if new < old {
+            older = older.max(Some(new));
+        } else if !settled {
+            found.page = other.page?;
+            older = older.max(Some(old));
         }
-        older = older.max(Some(other.page.generation));
     }
     Ok(older)
 }
@@ -105,8 +158,7 @@ pub(super) fn newest_page(
 pub(super) fn vote(source: &dyn Source) -> Result<Found> {
     let offsets = candidates(source)?;
     let mut ballots: Vec<Vec<u8>> = Vec::new();
-    let mut intact: Option<Found> = None;
-    let mut unsupported = None;
+    let mut best: Option<Candidate> = None;
     for offset in offsets {
         let mut ballot = vec![0; FRAME_LEN + PAGE_RECORD_MAX];
         let read = read_past_errors(source, &mut ballot, offset)?;
@@ -114,29 +166,30 @@ pub(super) fn vote(source: &dyn Source) -> Result<Found> {
         if ballot.len() < FRAME_LEN + (512 - SECTOR_OVERHEAD) {
             continue;
         }
-        match page_of(&ballot) {
+        if let Some(candidate) = page_of(&ballot) {
             // An intact sector of another version is none of ours.
-            Ok(Some(found)) if ballot[4] != VERSION && is_whole(source, offset, &found)? => {
+            if ballot[4] != VERSION && is_whole(source, offset, &candidate)? {
                 continue;
             }
-            Ok(Some(found)) => {
-                let newer = |f: &Found| {
-                    f.archive == found.archive && f.page.generation < found.page.generation
-                };
-                if intact.as_ref().is_none_or(newer) {
-                    intact = Some(found);
+            let better = match &best {
+                None => true,
+                Some(Candidate {
+                    archive,
+                    generation,
+                    page,
+                }) => {
+                    candidate.generation > *generation
+                        && candidate.is_kin(archive, page.as_ref().ok())
                 }
+            };
+            if better {
+                best = Some(candidate);
             }
-            Ok(None) => {}
-            Err(error) => unsupported = Some(error),
         }
         ballots.push(ballot);
     }
-    if let Some(found) = intact {
-        return Ok(found);
-    }
-    if let Some(error) = unsupported {
-        return Err(error);
+    if let Some(Candidate { archive, page, .. }) = best {
+        return page.map(|page| Found { archive, page });
     }
     match majority(&ballots)? {
         Some(found) => Ok(found),
@@ -174,7 +227,7 @@ fn reason(source: &dyn Source, ballots: usize) -> Result<Error> {
         Some(version) if !sectors => Error::Unsupported(format!(
             "a container of version {version}, which a newer dbs must read"
         )),
-        _ if sectors || offsets.len() > 1 || is_rotten(source)? => Error::Damaged(Damage {
+        _ if sectors || is_rotten(source)? => Error::Damaged(Damage {
             what: format!(
                 "the header page: none of {ballots} sectors that look like one proves itself"
             ),
@@ -239,8 +292,11 @@ fn is_rotten(source: &dyn Source) -> Result<bool> {
 }
 
 /// Whether the sector that a page was found in is intact.
-fn is_whole(source: &dyn Source, offset: u64, found: &Found) -> Result<bool> {
-    let mut sector = vec![0; found.page.geometry.sector_size()];
+fn is_whole(source: &dyn Source, offset: u64, candidate: &Candidate) -> Result<bool> {
+    let Ok(page) = &candidate.page else {
+        return Ok(false);
+    };
+    let mut sector = vec![0; page.geometry.sector_size()];
     let read = read_past_errors(source, &mut sector, offset)?;
     Ok(read == sector.len() && is_intact(&sector))
 }
@@ -344,8 +400,8 @@ fn reserved(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + Clone + use<> 
 
 /// Flips up to `most` of the given bits until the page proves itself.
 fn flip_until(bytes: &mut [u8], bits: &[usize], most: usize) -> Result<Option<Found>> {
-    if let Some(found) = page_of(bytes)? {
-        return Ok(Some(found));
+    if let Some(Candidate { archive, page, .. }) = page_of(bytes) {
+        return page.map(|page| Some(Found { archive, page }));
     }
     if most > 0 {
         for (i, &bit) in bits.iter().enumerate() {
@@ -361,23 +417,18 @@ fn flip_until(bytes: &mut [u8], bits: &[usize], most: usize) -> Result<Option<Fo
 
 /// The page in a frame and the record behind it. How long the record is follows from the sector
 /// size, which the record itself states.
-fn page_of(bytes: &[u8]) -> Result<Option<Found>> {
+fn page_of(bytes: &[u8]) -> Option<Candidate> {
     let mut archive = ArchiveId::default();
     archive.copy_from_slice(&bytes[16..32]);
-    for shift in SECTOR_SHIFTS {
+    SECTOR_SHIFTS.into_iter().find_map(|shift| {
         let payload_size = (1usize << shift) - SECTOR_OVERHEAD;
         let record = payload_size.min(PAGE_RECORD_MAX);
         if bytes.len() < FRAME_LEN + record || bytes[FRAME_LEN + 2] != shift {
-            continue;
+            return None;
         }
         // Behind the record there are zeros.
         let mut payload = bytes[FRAME_LEN..FRAME_LEN + record].to_vec();
         payload.resize(payload_size, 0);
-        match Page::from_payload(&archive, &payload) {
-            Ok(page) => return Ok(Some(Found { archive, page })),
-            Err(Error::NotDbs(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
+        Candidate::new(archive, &payload)
+    })
 }

@@ -37,9 +37,12 @@ class Archive:
         self.keys: Keys | None = None
         self.notes: list[str] = []
         self.pages: list[Page] = []
+        candidates = []
         for source in self.sources:
-            self.pages += [p for p in source.pages() if p not in self.pages]
-        self.page = choose(self.pages)
+            pages = source.pages()
+            self.pages += [p for p in pages if p not in self.pages]
+            candidates += [p for p in [source.own_page(pages)] if p]
+        self.page = choose(candidates)
         self.geometry = self.page.geometry
         for source in self.sources:
             source.restrict(self.page)

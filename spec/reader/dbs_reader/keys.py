@@ -74,7 +74,7 @@ def unlock_page(page: Page, passphrase: bytes) -> Keys:
 
 
 def unlock(pages: list[Page], passphrase: bytes) -> tuple[Page, Keys]:
-    """Section 17.2: `pages` are all pages of the file in its order; the first highest one counts."""
+    """Section 17.2: the page that counts, and behind it others of no higher generation."""
     newest = max(p.generation for p in pages)
     same = [p for p in pages if p.generation == newest][:MAX_PAGES]
     error: DbsError | None = None

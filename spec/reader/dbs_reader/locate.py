@@ -158,6 +158,16 @@ class Source:
                 found[page.record] = page
         return list(found.values())
 
+    def own_page(self, pages: list[Page]) -> Page | None:
+        """The page of this input, of all that are in it (section 17.2, rules 1 and 2)."""
+        ends = {0, len(self.data) - self.S}
+        payloads = {self.payload(o) for o, f in self.intact if o in ends and f.slot == 0}
+        if len(payloads) == 1 and ends <= set(self.offsets):
+            record = payloads.pop()[: record_size(self.S)]
+            pages = [p for p in pages if p.record == record] or pages
+        kin = [p for p in pages if p.is_kin(pages[0])]
+        return max(kin, key=lambda p: p.generation, default=None)
+
     def _page_by_majority(self) -> Page | None:
         R = record_size(self.S)
         places = {
@@ -198,12 +208,11 @@ def clear(record: bytes, S: int) -> tuple[bytes, set[int]]:
     return bytes(0 if j in fixed else b for j, b in enumerate(record)), fixed
 
 
-def choose(pages: list[Page]) -> Page:
-    """The page that counts (section 17.2)."""
-    if not pages:
+def choose(candidates: list[Page]) -> Page:
+    """The page that counts, of those that the inputs have (section 17.2, rules 3 and 7)."""
+    if not candidates:
         raise Damaged("no valid header page")
-    newest = max(p.generation for p in pages)
-    page = next(p for p in pages if p.generation == newest)
+    page = max(candidates, key=lambda p: p.generation)  # of equal ones the first
     if page.unsupported:
         raise Unsupported(page.unsupported)
     return page

@@ -132,6 +132,11 @@ class Page:
     key_slots: tuple[KeySlot, ...]
     unsupported: str | None
 
+    def is_kin(self, other: Page) -> bool:
+        """Whether a change of key slots can have made one from the other (section 17.2, rules 2 and 7)."""
+        same = (self.geometry, self.lag) == (other.geometry, other.lag)
+        return same or bool(self.unsupported or other.unsupported)
+
     def payload(self) -> bytes:
         """The payload of every sector of slot 0."""
         return self.record.ljust(self.geometry.P, b"\0")
@@ -160,8 +165,6 @@ def parse_page(payload: bytes, archive: bytes, S: int) -> Page | None:
     size, K, M_A, M_B, copy_b, suite = record[2:8]
     lag, generation = struct.unpack_from("<II", record, 8)
     n = record[16]
-    if not 9 <= size <= 16 or 1 << size != S:
-        return None
     end = 64 + KEY_SLOT_SIZE * n
     unsupported = None
     if record[1]:
@@ -176,6 +179,8 @@ def parse_page(payload: bytes, archive: bytes, S: int) -> Page | None:
         for o in range(64, min(end, 64 + KEY_SLOT_SIZE * room(S)), KEY_SLOT_SIZE)
     )
     if unsupported is None:
+        if not 9 <= size <= 16 or 1 << size != S:
+            return None
         if not geometry.legal(lag) or not 1 <= n <= room(S) or not all(s.legal() for s in slots):
             return None
     return Page(archive, record, geometry, lag, generation, slots, unsupported)

@@ -25,9 +25,12 @@ class Opened:
 
 def unlock_archive(archive: Archive, passphrase: bytes) -> None:
     """Step 5 of section 17.1. Of several pages the one that opens is taken (17.2)."""
-    pages = [p for p in archive.pages if p.generation == archive.page.generation]
-    older = [p for p in archive.pages if p.generation < archive.page.generation]
-    archive.page, archive.keys = unlock(pages + older, passphrase)
+    others = [
+        p
+        for p in archive.pages
+        if p.generation <= archive.page.generation and p != archive.page and p.is_kin(archive.page)
+    ]
+    archive.page, archive.keys = unlock([archive.page, *others], passphrase)
     archive.cache.clear()
 
 
@@ -38,7 +41,7 @@ def open_archive(archive: Archive, salvage: bool = False) -> Opened:
             raise Damaged("incomplete: there is no manifest; the backup was not finished")
         raw = block_raw(archive, archive.X - 1)
         manifest = parse_manifest(raw, archive.geometry, archive.X - 1)
-    except DbsError:
+    except (Damaged, Authentication):
         if not salvage:
             raise
         return Opened(archive, None, False)
