@@ -105,8 +105,12 @@ impl Archive {
             (Container::V2(container), passphrase) => container.validate(passphrase),
             (Container::V3(container), None) => container.validate(None),
             (Container::V3(container), Some(passphrase)) => {
-                let payload = container.unlock_for_salvage(passphrase)?;
-                container.validate(Some(&payload))
+                let payload = match container.unlock(passphrase) {
+                    // Without a manifest the blocks can be looked at all the same.
+                    Err(Error::Damaged(_)) => container.unlock_for_salvage(passphrase),
+                    payload => payload,
+                };
+                container.validate(Some(&payload?))
             }
         }
     }

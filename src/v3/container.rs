@@ -227,7 +227,7 @@ impl Container {
     /// Opens what is left without a manifest, to salvage it.
     ///
     /// # Errors
-    /// As those of [`unlock`](Self::unlock), but for a lost manifest.
+    /// As those of [`unlock`](Self::unlock), but for a manifest that is lost or altered.
     pub fn unlock_for_salvage(self: &Arc<Self>, passphrase: &Passphrase) -> Result<Payload> {
         let keys = self.keys(passphrase)?;
         Payload::for_salvage(Arc::clone(self), keys)

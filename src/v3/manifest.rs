@@ -1,5 +1,6 @@
 //! Manifest and index: deterministic CBOR (RFC 8949, section 4.2) with integer keys.
 
+use minicbor::data::Type;
 use minicbor::decode::Error as DecodeError;
 use minicbor::encode::Error as EncodeError;
 use minicbor::{Decoder, Encoder};
@@ -124,7 +125,7 @@ impl Manifest {
         let mut numbers = [None; 4];
         let mut created = None;
         let mut table_root = None;
-        let mut inline_index = Vec::new();
+        let mut inline_index = None;
         let mut decoder = Decoder::new(bytes);
         map(&mut decoder, "manifest", |key, d| {
             match key {
@@ -136,7 +137,7 @@ impl Manifest {
                 6 => numbers[2] = Some(u64::from(d.u32()?)),
                 7 => table_root = <[u8; 32]>::try_from(d.bytes()?).ok(),
                 8 => numbers[3] = Some(d.u64()?),
-                9 => inline_index = d.bytes()?.to_vec(),
+                9 => inline_index = Some(d.bytes()?.to_vec()),
                 _ => d.skip()?,
             }
             Ok(())
@@ -156,18 +157,25 @@ impl Manifest {
                 .ok_or_else(missing)?,
             table_root: table_root.ok_or_else(missing)?,
             entries: numbers[3].ok_or_else(missing)?,
-            inline_index,
+            inline_index: Vec::new(),
         };
-        let indexed = manifest.index_blocks > 0 || !manifest.inline_index.is_empty();
-        if indexed && manifest.media_type != MEDIA_TAR {
+        let (blocks, inline) = (manifest.index_blocks > 0, inline_index.is_some());
+        if blocks && inline || (blocks || inline) != (manifest.entries > 0) {
+            return Err(malformed(
+                "manifest",
+                "the index and its number of entries do not agree",
+            ));
+        }
+        if manifest.entries > 0 && manifest.media_type != MEDIA_TAR {
             return Err(malformed(
                 "manifest",
                 "an index of what is no archive of files",
             ));
         }
-        if manifest.index_blocks > 0 && !manifest.inline_index.is_empty() {
-            return Err(malformed("manifest", "an index in two places"));
-        }
+        let manifest = Manifest {
+            inline_index: inline_index.unwrap_or_default(),
+            ..manifest
+        };
         Ok(manifest)
     }
 }
@@ -205,7 +213,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Parses the sequence of entries that an index block holds.
+    /// Parses the sequence of entries that an index holds.
     ///
     /// # Errors
     /// As those of [`Manifest::from_bytes`].
@@ -233,7 +241,8 @@ impl Entry {
                 3 => numbers[0] = Some(d.u64()?),
                 4 => mtime = Some(d.i64()?),
                 5 => mtime_nanos = d.u32()?,
-                6 => mode = Some(d.u32()?),
+                // What is no permission bit is nothing to go by.
+                6 => mode = Some((d.u64()? & 0o7777) as u32),
                 7 => numbers[1] = Some(d.u64()?),
                 8 => numbers[2] = Some(d.u64()?),
                 9 => link = Some(d.bytes()?.to_vec()),
@@ -263,7 +272,7 @@ impl Entry {
 fn map<'b>(
     decoder: &mut Decoder<'b>,
     what: &str,
-    mut each: impl FnMut(i64, &mut Decoder<'b>) -> std::result::Result<(), DecodeError>,
+    mut each: impl FnMut(i128, &mut Decoder<'b>) -> std::result::Result<(), DecodeError>,
 ) -> Result<()> {
     let cbor = |e: DecodeError| malformed(what, &e.to_string());
     let count = decoder
@@ -272,7 +281,7 @@ fn map<'b>(
         .ok_or_else(|| malformed(what, "indefinite map"))?;
     let mut last = None;
     for _ in 0..count {
-        let key = decoder.i64().map_err(cbor)?;
+        let key = i128::from(decoder.int().map_err(cbor)?);
         if key < 0 {
             return Err(Error::Unsupported(format!("{what}: critical key {key}")));
         }
@@ -280,6 +289,9 @@ fn map<'b>(
             return Err(malformed(what, "keys out of order"));
         }
         last = Some(key);
+        if decoder.datatype().map_err(cbor)? == Type::Break {
+            return Err(malformed(what, "a break in the place of a value"));
+        }
         each(key, decoder).map_err(cbor)?;
     }
     Ok(())

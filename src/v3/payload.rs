@@ -92,19 +92,32 @@ impl Payload {
 
     pub(super) fn for_salvage(container: Arc<Container>, keys: Keys) -> Result<Self> {
         match Self::new(Arc::clone(&container), keys.clone()) {
-            Err(Error::Damaged(_)) => {
-                let structure = container.structure();
-                let capacity = structure.page.geometry.capacity() as u64;
-                let len = structure.census.data * capacity;
-                Ok(Payload {
+            Err(Error::Damaged(_) | Error::Authentication(_)) => {
+                let mut payload = Payload {
                     container,
                     keys: Arc::new(keys),
                     manifest: None,
-                    len,
-                })
+                    len: 0,
+                };
+                payload.len = payload.salvageable()?;
+                Ok(payload)
             }
             other => other,
         }
+    }
+
+    /// Without a manifest, the payload ends where the last data block does that opens.
+    fn salvageable(&self) -> Result<u64> {
+        let mut worker = Worker::new(self.clone())?;
+        for block in (0..self.container.structure().census.data).rev() {
+            match worker.open(block) {
+                Ok(Some(opened)) => return Ok(block * self.capacity() + opened.raw.len() as u64),
+                Ok(None)
+                | Err(Error::Authentication(_) | Error::Damaged(_) | Error::Unsupported(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(0)
     }
 
     /// The manifest; `None` when salvaging an archive that has lost it.
@@ -113,7 +126,7 @@ impl Payload {
         self.manifest.as_deref()
     }
 
-    /// Length of the payload in bytes; at most that, when salvaging without a manifest.
+    /// Length of the payload in bytes; without a manifest, up to the last block that can be salvaged.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
@@ -194,6 +207,11 @@ impl Payload {
         let mut worker = Worker::new(self.clone())?;
         for block in census.data..census.manifest() {
             match worker.open(block)? {
+                Some(opened) if opened.raw.is_empty() => {
+                    return Err(Error::Unsupported(format!(
+                        "index block {block} is authentic, but has no entry"
+                    )));
+                }
                 Some(opened) => {
                     for entry in Entry::sequence(&opened.raw)? {
                         count += 1;

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
-
-MAX_DEPTH = 64
 
 
 class CborError(ValueError):
@@ -20,48 +17,56 @@ class Other:
     """A value that the format has no use for (float, simple value, tag, array, inner map)."""
 
 
-BREAK = object()
+def decode(data: bytes, offset: int) -> tuple[Any, int]:
+    """The item at `offset` and the offset behind it: an integer, a string of definite length, or `Other`."""
+    major, _, argument, behind = head(data, offset)
+    if major in (0, 1) and argument is not None:
+        return (argument if major == 0 else -1 - argument), behind
+    if major in (2, 3) and argument is not None:
+        raw, behind = string(data, behind, major, argument)
+        return (raw if major == 2 else text(raw)), behind
+    return Other(), skip(data, offset)
 
 
-def decode(data: bytes, offset: int, depth: int = 0) -> tuple[Any, int]:
-    """The item at `offset` and the offset behind it. Maps only as `Other`; see `decode_map`."""
-    if depth > MAX_DEPTH:
-        raise CborError("nested too deeply")
-    major, info, argument, offset = head(data, offset)
-    if argument is None and info != 31:
-        raise CborError("reserved additional information")
-    if major in (0, 1):
-        if argument is None:
-            raise CborError("an integer of indefinite length")
-        return (argument if major == 0 else -1 - argument), offset
-    if major in (2, 3):
-        raw, offset = string(data, offset, major, argument)
-        if major == 2:
-            return raw, offset
-        try:
-            return Text(raw.decode()), offset
-        except UnicodeDecodeError as e:
-            raise CborError("a text string that is not UTF-8") from e
-    if major in (4, 5):
-        count = 0
-        while argument is None or count < argument * (major - 3):
-            item, offset = decode(data, offset, depth + 1)
-            if item is BREAK:
-                if argument is not None or (major == 5 and count % 2):
-                    raise CborError("a break at a wrong place")
+def skip(data: bytes, offset: int) -> int:
+    """The offset behind the item at `offset`, however deep it is, if it is well-formed."""
+    # For every array, map and tag that is open: items that it will have (None: up to a break), and has.
+    stack: list[list[int | None]] = []
+    while True:
+        major, info, argument, offset = head(data, offset)
+        if (major, info) == (7, 31):
+            if not stack or stack[-1][0] is not None or stack[-1][1] % stack[-1][2]:
+                raise CborError("a break at a wrong place")
+            stack.pop()
+        elif argument is None and (info != 31 or major not in (2, 3, 4, 5)):
+            raise CborError("an illegal head")
+        elif major in (2, 3):
+            raw, offset = string(data, offset, major, argument)
+            if major == 3:
+                text(raw)
+        elif major in (4, 5, 6):
+            each = 2 if major == 5 else 1
+            count = 1 if major == 6 else None if argument is None else argument * each
+            if count != 0:
+                stack.append([count, 0, each])
+                continue
+        elif info == 24 and argument < 32:
+            raise CborError("an illegal simple value")
+        # An item is complete, and with it perhaps the one that it is in.
+        while stack:
+            stack[-1][1] += 1
+            if stack[-1][1] != stack[-1][0]:
                 break
-            count += 1
-        return Other(), offset
-    if major == 6:
-        item, offset = decode(data, offset, depth + 1)
-        if argument is None or item is BREAK:
-            raise CborError("a tag without a value")
-        return Other(), offset
-    if info == 31:
-        return BREAK, offset
-    if info == 24 and argument is not None and argument < 32:
-        raise CborError("an illegal simple value")
-    return Other(), offset
+            stack.pop()
+        if not stack:
+            return offset
+
+
+def text(raw: bytes) -> Text:
+    try:
+        return Text(raw.decode())
+    except UnicodeDecodeError as e:
+        raise CborError("a text string that is not UTF-8") from e
 
 
 def head(data: bytes, offset: int) -> tuple[int, int, int | None, int]:
@@ -111,9 +116,6 @@ def decode_map(data: bytes, offset: int) -> tuple[dict[int, Any], int]:
             raise CborError(f"the critical key {key}")
         if last is not None and key <= last:
             raise CborError("keys do not ascend")
-        value, offset = decode(data, offset)
-        if value is BREAK:
-            raise CborError("a break at a wrong place")
-        result[key] = value
+        result[key], offset = decode(data, offset)
         last = key
     return result, offset
