@@ -90,13 +90,15 @@ impl Hand {
             }
             first += region.count;
         }
-        for (certain, forged) in hand.certain.iter_mut().zip(forged) {
-            if forged {
-                *certain = None;
+        // Sectors that contradict each other are certain no longer: what they agree in may be right.
+        for (slot, forged) in (0..=u8::MAX).zip(forged) {
+            if forged && let Some(index) = hand.certain[usize::from(slot)].take() {
+                hand.believed.push((slot, index));
+                findings.bad += 1;
             }
         }
         let present = present.iter().flatten();
-        findings.bad = present.filter(|present| !**present).count() as u64;
+        findings.bad += present.filter(|present| !**present).count() as u64;
         Ok((hand, findings))
     }
 
@@ -187,7 +189,10 @@ impl Hand {
                 in_place.push(i);
                 // Two intact sectors for one slot that differ were made on purpose.
                 let certain = &mut self.certain[usize::from(slot)];
-                forged[usize::from(slot)] |= certain.is_some() && !reading.twins[i];
+                if certain.is_some() && !reading.twins[i] && slot != 0 {
+                    forged[usize::from(slot)] = true;
+                    self.believed.push((slot, index));
+                }
                 certain.get_or_insert(index);
             } else if slot != 0
                 && (i + 1) * size <= reading.read

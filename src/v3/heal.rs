@@ -130,17 +130,24 @@ impl Judge<'_> {
             };
         };
         let place = target.place(loom);
-        // Opening decrypts in place.
         let mut copy = self.buffers.take();
-        copy.clear();
-        copy.extend_from_slice(data);
-        let opened = self.opener.open(keys, &loom.geometry, place, &mut copy);
-        let opened = opened.map(|bytes| {
-            let mut raw = self.buffers.take();
-            raw.clear();
-            raw.extend_from_slice(bytes);
-            raw
-        });
+        let mut open = || {
+            // Opening decrypts in place.
+            copy.clear();
+            copy.extend_from_slice(data);
+            let opened = self.opener.open(keys, &loom.geometry, place, &mut copy);
+            opened.map(|bytes| {
+                let mut raw = self.buffers.take();
+                raw.clear();
+                raw.extend_from_slice(bytes);
+                raw
+            })
+        };
+        let opened = match open() {
+            // A checksum that fails is memory that erred, perhaps only now.
+            Err(Error::Damaged(_)) => open(),
+            opened => opened,
+        };
         self.buffers.give(copy);
         match opened {
             Ok(raw) => {
@@ -217,7 +224,8 @@ impl Healer {
                 each(raw);
                 Ok(true)
             }
-            Err(Error::Authentication(_)) => Ok(false),
+            // A checksum that fails is memory that erred, perhaps only now.
+            Err(Error::Authentication(_) | Error::Damaged(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -265,6 +273,8 @@ impl Healer {
             if let Some(data) = self.correct(&hand, target, trust_certain)?
                 && judge.confirms(&hand, &data, false)?
             {
+                findings.bad += self.wrong_data(&hand, target, &data);
+                findings.bad += self.wrong_parity(&hand, target, &data)?;
                 return Ok((healed(data, Rung::Errors, judge.raw), findings));
             }
         }
@@ -303,6 +313,16 @@ impl Healer {
             self.loom.code.reconstruct(k, &have, &missing, &mut out)?;
         }
         Ok(Some(data))
+    }
+
+    /// Data sectors that are intact and not what the block holds: somebody altered them.
+    fn wrong_data(&self, hand: &Hand, target: Target, data: &[u8]) -> u64 {
+        let rows = data.chunks_exact(self.loom.geometry.payload_size());
+        let wrong = (1..=target.k).zip(rows).filter(|&(slot, row)| {
+            hand.certain(slot)
+                .is_some_and(|sector| sector.payload() != row)
+        });
+        wrong.count() as u64
     }
 
     /// Parity sectors that are intact and do not belong to the data: memory failed before their tag

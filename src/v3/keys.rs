@@ -43,6 +43,9 @@ impl Keys {
         salt: [u8; 16],
         nonce: [u8; 12],
     ) -> Result<KeySlot> {
+        if passphrase.as_bytes().is_empty() {
+            return Err(Error::Misuse("the passphrase is empty".into()));
+        }
         if !kdf.is_legal() {
             return Err(Error::Misuse(
                 "Argon2id needs at least 1 pass, 1 lane, and 8 KiB of memory for each lane".into(),
