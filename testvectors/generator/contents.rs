@@ -1,4 +1,4 @@
-//! Blocks, manifests and indexes that are authentic and not what a writer makes.
+//! Blocks and manifests that are authentic and not what a writer makes.
 
 use super::damage::noise;
 use super::forge::*;
@@ -13,7 +13,6 @@ pub fn add(set: &mut Set) {
     lengths(set);
     checksum(set);
     manifests(set);
-    indexes(set);
 }
 
 /// A small archive made of these plaintexts.
@@ -85,6 +84,16 @@ fn frames(set: &mut Set) {
             plain(&SMALL, 1, &noise(100), &raw),
         ),
         (
+            "codec-2",
+            "Codec 2, and what is stored is a frame that decompresses as it should.",
+            1200,
+            {
+                let mut plain = plain(&SMALL, 1, &frame, &long);
+                plain[0] = 2;
+                plain
+            },
+        ),
+        (
             "bomb",
             "A frame of 1 MiB that says so: the raw length is above C.",
             SMALL.c() as u64,
@@ -139,7 +148,7 @@ fn checksum(set: &mut Set) {
 type Rewritten = fn(Manifest) -> Vec<u8>;
 
 /// Names, comments, and the bytes of the manifest. The map begins with its head; every key from 1 to 8 is one byte.
-const MANIFESTS: [(&str, &str, Rewritten); 18] = [
+const MANIFESTS: [(&str, &str, Rewritten); 32] = [
     ("negative-key", "A negative key is critical.", |m| {
         longer(&m, &[0x20, 0x00], &[])
     }),
@@ -214,6 +223,74 @@ const MANIFESTS: [(&str, &str, Rewritten); 18] = [
         "Key 30 holds 300 arrays within each other.",
         |m| longer(&m, &[], &[&[0x18, 30], &[0x81; 300][..]].concat()),
     ),
+    ("text-key", "A key that is a text string.", |m| {
+        longer(&m, &[], &[0x61, b'x', 0x00])
+    }),
+    ("break", "A break in the place of a value.", |m| {
+        longer(&m, &[], &[0x18, 30, 0xff])
+    }),
+    (
+        "reserved-head",
+        "A value that begins with the reserved byte 0x1c.",
+        |m| longer(&m, &[], &[0x18, 30, 0x1c]),
+    ),
+    (
+        "indefinite-string",
+        "The producer is a text string of indefinite length.",
+        |m| instead(&m, b"\x02\x67vectors", b"\x02\x7f\x63vec\x64tors\xff"),
+    ),
+    ("producer-bytes", "The producer is a byte string.", |m| {
+        instead(&m, b"\x02\x67vectors", b"\x02\x47vectors")
+    }),
+    (
+        "created-text",
+        "The time of creation is a text string.",
+        |m| instead(&m, &CREATED, &[0x03, 0x61, b'x']),
+    ),
+    ("created-beyond", "The time of creation is 2^63.", |m| {
+        instead(&m, &CREATED, &[0x03, 0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0])
+    }),
+    ("created-float", "The time of creation is a float.", |m| {
+        instead(&m, &CREATED, &[0x03, 0xf9, 0x3c, 0x00])
+    }),
+    (
+        "created-tagged",
+        "The time of creation is tagged as a time.",
+        |m| instead(&m, &CREATED, &[0x03, 0xc1, 0x1a, 0x65, 0x53, 0xf1, 0x00]),
+    ),
+    ("length-negative", "The payload length is -1.", |m| {
+        instead(&m, &[0x04, 0x19, 0x01, 0x2c], &[0x04, 0x20])
+    }),
+    (
+        "entries-of-nothing",
+        "One entry is stated, and there is no index.",
+        |mut m| {
+            m.media_type = "application/x-tar".into();
+            m.entries = 1;
+            m.to_bytes()
+        },
+    ),
+    (
+        "index-empty",
+        "Key 9 holds no bytes, and no entry is stated.",
+        |mut m| {
+            m.media_type = "application/x-tar".into();
+            longer(&m, &[], &[9, 0x40])
+        },
+    ),
+    ("index-text", "The index is a text string.", |mut m| {
+        m.media_type = "application/x-tar".into();
+        m.entries = 1;
+        longer(&m, &[], &[9, 0x61, b'x'])
+    }),
+    (
+        "entries-of-stream",
+        "One entry of a stream is stated, and there is no index.",
+        |mut m| {
+            m.entries = 1;
+            m.to_bytes()
+        },
+    ),
     (
         "data-blocks",
         "D and I of the manifest are not those of the table.",
@@ -224,6 +301,16 @@ const MANIFESTS: [(&str, &str, Rewritten); 18] = [
         },
     ),
 ];
+
+/// The manifest with other bytes in the place of the head of a key and its value.
+fn instead(manifest: &Manifest, pair: &[u8], other: &[u8]) -> Vec<u8> {
+    let bytes = manifest.to_bytes();
+    let at = bytes.windows(pair.len()).position(|w| w == pair).unwrap();
+    [&bytes[..at], other, &bytes[at + pair.len()..]].concat()
+}
+
+/// Key 3 and 1700000000, which every manifest here has.
+const CREATED: [u8; 6] = [0x03, 0x1a, 0x65, 0x53, 0xf1, 0x00];
 
 /// The manifest with one more pair, before the others or behind them.
 fn longer(manifest: &Manifest, before: &[u8], behind: &[u8]) -> Vec<u8> {
@@ -255,80 +342,4 @@ fn manifests(set: &mut Set) {
     );
     // A reader may go on without the table (17.1).
     set.without("refuse/authentication-table-root.vec", "expect");
-}
-
-/// Changes the two entries of an index.
-type Reentered = fn(&mut [IndexEntry]);
-
-const ENTRIES: [(&str, &str, Reentered); 5] = [
-    ("type", "An entry of type 5.", |e| e[1].kind = 5),
-    ("nanoseconds", "10^9 nanoseconds.", |e| {
-        e[1].nanos = 1_000_000_000;
-    }),
-    ("beyond", "An entry that ends behind the payload.", |e| {
-        e[1].length = 1 << 40;
-    }),
-    ("overflow", "Offset plus length is above 2^64.", |e| {
-        (e[1].offset, e[1].length) = (512, u64::MAX);
-    }),
-    ("order", "Offsets do not ascend.", |e| e.swap(0, 1)),
-];
-
-/// Makes the bytes of an index, and the number of entries that the manifest states.
-type Indexed = fn(&[IndexEntry]) -> (Vec<u8>, u64);
-
-const INDEXES: [(&str, &str, Indexed); 5] = [
-    ("count", "Fewer entries than the manifest says.", |e| {
-        (whole(&e[..1]), 2)
-    }),
-    ("missing", "An entry without a mode.", |e| {
-        let bytes = e[0].to_bytes();
-        // Key 6 with a value of three bytes stands before keys 7 and 8.
-        let mode = [6, 0x19, 0x01, 0xa4];
-        let at = bytes.windows(4).position(|w| w == mode).unwrap();
-        let rest = [&bytes[1..at], &bytes[at + 4..]].concat();
-        ([&[bytes[0] - 1], &rest[..]].concat(), 1)
-    }),
-    ("negative-key", "An entry with a negative key.", |e| {
-        let bytes = e[0].to_bytes();
-        ([&[bytes[0] + 1, 0x21, 0x00], &bytes[1..]].concat(), 1)
-    }),
-    ("not-cbor", "Bytes that are not CBOR.", |_| {
-        (vec![0xff; 9], 1)
-    }),
-    ("cut", "The last entry is cut off.", |e| {
-        let mut bytes = whole(e);
-        bytes.pop();
-        (bytes, 2)
-    }),
-];
-
-fn whole(entries: &[IndexEntry]) -> Vec<u8> {
-    entries.iter().flat_map(IndexEntry::to_bytes).collect()
-}
-
-fn indexes(set: &mut Set) {
-    let (stream, entries) = tar(2);
-    let mut with = |name: &str, comment: &str, (index, count): (Vec<u8>, u64)| {
-        let mut forge = Forge::new(Geo { k: 8, ..SMALL });
-        forge.media_type = "application/x-tar".into();
-        forge.payload(&stream);
-        let mut manifest = forge.manifest();
-        (manifest.index, manifest.entries) = (index, count);
-        forge.finish_with(&manifest.to_bytes());
-        let path = format!("refuse/unsupported-index-{name}.vec");
-        let expect = Expect::sealed("unsupported");
-        set.container(&path, comment, &expect, &forge, b"");
-        // What the payload is does not hang upon the index.
-        set.without(&path, "expect");
-        set.with(&path, "entries", "unsupported");
-    };
-    for (name, comment, change) in ENTRIES {
-        let mut entries = entries.clone();
-        change(&mut entries);
-        with(name, comment, (whole(&entries), 2));
-    }
-    for (name, comment, bytes) in INDEXES {
-        with(name, comment, bytes(&entries));
-    }
 }

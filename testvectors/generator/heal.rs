@@ -1,8 +1,7 @@
 //! Damage that must be healed, up to the bounds of section 23.
 
+use super::Set;
 use super::damage::*;
-use super::forge::*;
-use super::{Expect, Set};
 
 pub fn add(set: &mut Set) {
     heal_all(set, BLOCKS, SECTORS);
@@ -10,10 +9,6 @@ pub fn add(set: &mut Set) {
     erasures(set);
     errors(set);
     rot(set);
-    pages(set);
-    tables(set);
-    forged(set);
-    replicas(set);
 }
 
 const SECTORS: &str = "
@@ -157,6 +152,12 @@ errors-copies-disagree | untag 0; flip A0.1@872; flip B0.2@872; flip A0.3@872; z
 errors-vote            | untag M; flip AM.4@872; flip AM.5@873 | A block of one data sector: two of five slots are wrong in one column, with other values; three agree.
 ",
     );
+    heal_all(
+        set,
+        "open/single.vec",
+        "errors-vote-tie | untag 1; flip A1.1@872; flip B1.1@872 | G3 at the bound for k = 1: both copies of the data sector are wrong in the same way, two against two. What whole slots say decides.",
+    );
+    frames(set);
     heal(
         set,
         "errors-many-columns",
@@ -191,6 +192,52 @@ errors-vote            | untag M; flip AM.4@872; flip AM.5@873 | A block of one 
     );
 }
 
+/// Frames as far off as they may be, and one bit further.
+fn frames(set: &mut Set) {
+    fn rotten(mut harm: Harm<'_>, bits: usize) -> Harm<'_> {
+        // Every second bit of the archive id.
+        let bits: Vec<usize> = (0..bits).map(|bit| 128 + 2 * bit).collect();
+        for copy in 0..2 {
+            for slot in harm.base.forge.geo.slots(copy, 3) {
+                harm = harm.flip(copy, 1, slot, &bits);
+            }
+        }
+        harm
+    }
+    heal(
+        set,
+        "errors-frames-32-bits",
+        "Every frame of a block differs in 32 bits of 256: believed.",
+        BLOCKS,
+        |h| rotten(h, 32),
+    );
+    lost(
+        set,
+        "damaged-frames-33-bits",
+        "Every frame of a block differs in 33 bits of 256, and a byte of its data is wrong: all is erased.",
+        BLOCKS,
+        &[1],
+        |h| rotten(h, 33).steps("flip A1.1@872; flip B1.1@872"),
+    );
+    // Of the six sectors of copy A one or two are the ones expected, the others name another slot.
+    let others = "flip A1.2@54; flip A1.3@54; flip A1.4@54; flip A1.5@54; zero B1.1,2,3,6,7";
+    heal(
+        set,
+        "errors-frames-quarter",
+        "Of six sectors one is intact and one names its slot, four name another: all are believed.",
+        BLOCKS,
+        |h| h.steps(&format!("flip A1.1@4088; {others}")),
+    );
+    lost(
+        set,
+        "damaged-frames-quarter",
+        "Of six sectors one is intact and five name another slot: less than one in four, so none is believed. One byte is wrong.",
+        BLOCKS,
+        &[1],
+        |h| h.steps(&format!("flip A1.1@54,872; {others}")),
+    );
+}
+
 fn rot(set: &mut Set) {
     for (name, base, every) in [
         ("standard-1e-3", "open/profile-standard.vec", 1000),
@@ -203,225 +250,4 @@ fn rot(set: &mut Set) {
         let name = format!("rot-{name}");
         heal(set, &name, &comment, base, |h| h.rot(every));
     }
-}
-
-fn pages(set: &mut Set) {
-    heal(
-        set,
-        "pages-one-left",
-        "All header pages but one in the middle are wiped, the end sector too.",
-        BLOCKS,
-        |mut h| {
-            for block in 0..h.base.forge.n() {
-                for copy in 0..2 {
-                    if (copy, block) != (0, 3) {
-                        h = h.zero(copy, block, &[0]);
-                    }
-                }
-            }
-            h.steps("zero E")
-        },
-    );
-    heal_all(
-        set,
-        BLOCKS,
-        "pages-ends-wiped | zero A0.0 E | The first and the last sector are wiped.",
-    );
-    heal(
-        set,
-        "pages-none-intact",
-        "Every header page has a wrong bit, each at another place: the majority has none.",
-        BLOCKS,
-        |mut h| {
-            for block in 0..h.base.forge.n() {
-                let byte = 11 * block as usize;
-                h = h
-                    .flip(0, block, 0, &[(32 + byte) * 8])
-                    .flip(1, block, 0, &[(40 + byte) * 8]);
-            }
-            h.steps("flip E@264")
-        },
-    );
-    generations(set);
-    heal_all(
-        set,
-        "open/sectors-4096.vec",
-        "
-page-behind-record       | forge A1.0+800=01  | A header page with a non-zero byte behind the record, its tag made right: a bad sector, but the page is valid.
-page-behind-record-first | forge A0.0+4079=01 | The same in the first sector of the file.
-",
-    );
-}
-
-/// A change of passphrase that was interrupted: the older page stands in part of the file.
-fn generations(set: &mut Set) {
-    let payload = painted(2000);
-    let made = |passphrase: &str, generation: u32| {
-        let mut forge = Forge::new(TINY);
-        forge.generation = generation;
-        forge.key_slots(&[Slot::cheap(passphrase, generation as u8)]);
-        forge.payload(&payload);
-        forge.finish();
-        forge
-    };
-    let (old, new) = (made("old", 0), made("new", 1));
-    let base = "open/passphrase-changed.vec";
-    let comment = "After one change of the passphrase.";
-    let expect = Expect::clean().with_passphrase("new");
-    set.container(base, comment, &expect, &new, &payload);
-    let own = set.base(base);
-    let n = new.n();
-    let stale = |places: &[(usize, u64)]| {
-        let mut harm = Harm::new(&own);
-        for &(copy, block) in places {
-            let (kind, k) = match block == n {
-                true => (255, 0),
-                false => (new.blocks[block as usize].kind, new.k(block)),
-            };
-            let sector = old.sector(kind, 0, k, block, &old.page);
-            harm = harm.write(copy, block, 0, &sector);
-        }
-        harm.lines
-    };
-    let expect = Expect::heals().with_passphrase("new");
-    let first_half: Vec<_> = (0..n).map(|b| (0, b)).collect();
-    let second_half: Vec<_> = (0..n).map(|b| (1, b)).chain([(0, n)]).collect();
-    for (name, comment, places) in [
-        (
-            "pages-old-behind",
-            "A change of passphrase reached the first half of the pages: the higher generation counts.",
-            second_half,
-        ),
-        (
-            "pages-old-first",
-            "The older page stands in the first half.",
-            first_half.clone(),
-        ),
-        (
-            "pages-old-middle",
-            "First and last page are new, one in the middle is old.",
-            vec![(1, 1)],
-        ),
-    ] {
-        let path = format!("heal/{name}.vec");
-        set.damaged(&path, comment, &expect, base, &[stale(&places)]);
-    }
-    let expect = Expect {
-        restore: "wrong-passphrase",
-        validate_unlocked: "wrong-passphrase",
-        ..Expect::heals().with_passphrase("old")
-    };
-    set.damaged(
-        "refuse/wrong-passphrase-rollback.vec",
-        "A passphrase was changed and older header pages stand in half of the file: they must not bring it back.",
-        &expect,
-        base,
-        &[stale(&first_half)],
-    );
-}
-
-fn tables(set: &mut Set) {
-    heal_all(
-        set,
-        BLOCKS,
-        "
-table-lost         | zero AT.1,4,5 BT.1,6,7 | The table is lost in both copies: it is rebuilt from the other blocks.
-table-errors       | untag T; flip AT.1@800; flip BT.1@800 | The table can only be decoded column by column; its own hash is the judge.
-table-lost-and-end | zero AT.1,4,5 BT.1,6,7; zero E | The table and the end sector are lost: N follows from the frames.
-",
-    );
-    for (name, which) in [("first", 2), ("second", 1)] {
-        heal(
-            set,
-            &format!("table-{name}-of-two-lost"),
-            "One of two table blocks is lost: it is rebuilt, and the other keeps its word.",
-            "open/two-tables.vec",
-            |mut h| {
-                let block = h.base.forge.n() - which;
-                for copy in 0..2 {
-                    let slots = h.base.forge.geo.slots(copy, h.base.forge.k(block));
-                    h = h.zero(copy, block, &slots);
-                }
-                h
-            },
-        );
-    }
-}
-
-fn forged(set: &mut Set) {
-    heal_all(
-        set,
-        BLOCKS,
-        "
-forged-end-absurd  | forge E+8=0000000000000010 | The end sector claims 2^60 blocks, its tag is right.
-forged-end-illegal | forge E+8=0100000000000000 | The end sector claims one block, which no archive has.
-forged-k           | forge A1.1+7=02 | A sector says k = 2 in a block of 3, its tag is right: ignored.
-forged-slot        | forge A1.1+6=c8 | A sector says a slot that its block does not have, its tag is right: ignored.
-forged-kind        | forge A1.1+5=07 | A sector says a kind that nobody knows, its tag is right: ignored.
-forged-version     | forge A1.1+4=04 | A sector says version 4, its tag is right: ignored.
-",
-    );
-    // Bit 480 is of byte 28 of a payload.
-    fn altered(harm: Harm<'_>, copy: usize, slot: u8) -> Harm<'_> {
-        harm.flip(copy, 1, slot, &[480]).tag(copy, 1, slot)
-    }
-    heal(
-        set,
-        "forged-data-one-copy",
-        "A data sector of copy A was altered and its tag made right: the copies conflict.",
-        BLOCKS,
-        |h| altered(h, 0, 2),
-    );
-    heal(
-        set,
-        "forged-data-both-copies",
-        "A data sector was altered in both copies, the tags made right: an error to be decoded, with the block hash as the judge.",
-        BLOCKS,
-        |h| altered(altered(h, 0, 2), 1, 2),
-    );
-    heal(
-        set,
-        "forged-parity",
-        "A parity sector was altered and its tag made right: bad, although its tag holds.",
-        BLOCKS,
-        |h| altered(h, 0, 5),
-    );
-    heal(
-        set,
-        "other-archive-behind",
-        "Another archive follows in the same file; the first one counts.",
-        BLOCKS,
-        |h| {
-            let all = h.base.bytes.len();
-            h.line(format!("include {all} open/passphrase-utf8.vec"))
-        },
-    );
-}
-
-fn replicas(set: &mut Set) {
-    let own = set.base(BLOCKS);
-    let all = own.bytes.len();
-    let mut merge = |name: &str, comment: &str, lists: &[Vec<String>]| {
-        let path = format!("heal/{name}.vec");
-        set.damaged(&path, comment, &Expect::heals(), BLOCKS, lists);
-    };
-    merge(
-        "replicas-quarters",
-        "Two replicas, each of which lost other parts beyond repair.",
-        &[
-            vec![format!("zero {} {}", all / 8, all - all / 8)],
-            vec![
-                format!("zero 0 {}", all / 4),
-                format!("zero {} {all}", all * 3 / 4),
-            ],
-        ],
-    );
-    merge(
-        "replicas-shifted",
-        "The second replica has lost its first bytes and the first its second half, but for the end.",
-        &[
-            vec![format!("zero 2048 {}", all - 512)],
-            vec!["delete 0 700".into()],
-        ],
-    );
 }

@@ -9,7 +9,10 @@ mod contents;
 mod damage;
 #[path = "../../tests/common/forge.rs"]
 mod forge;
+mod forged;
+mod generations;
 mod heal;
+mod indexes;
 mod known;
 mod moved;
 mod open;
@@ -312,10 +315,13 @@ fn main() -> std::io::Result<()> {
     known::add(&mut set);
     open::add(&mut set);
     heal::add(&mut set);
+    generations::add(&mut set);
+    forged::add(&mut set);
     moved::add(&mut set);
     refuse::add(&mut set);
     pages::add(&mut set);
     contents::add(&mut set);
+    indexes::add(&mut set);
     altered::add(&mut set);
 
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testvectors/v3");

@@ -131,6 +131,7 @@ pub fn add(set: &mut Set) {
     whole(set, "zeros", comment, TINY, 0, &vec![0; 2 * TINY.c()]);
     for (name, numbers) in [
         ("sectors-1024", "10 2 1 1 1"),
+        ("sectors-2048", "11 2 1 1 2"),
         ("sectors-4096", "12 2 1 1 1"),
         ("sectors-8192", "13 1 1 0 0"),
     ] {
@@ -139,6 +140,15 @@ pub fn add(set: &mut Set) {
         let payload = b"larger sectors";
         whole(set, name, comment, geometry(numbers), 0, payload);
     }
+    let comment = "The largest sectors, and no payload.";
+    whole(
+        set,
+        "sectors-65536",
+        comment,
+        geometry("16 1 1 0 0"),
+        0,
+        b"",
+    );
     keys(set);
     contents(set);
 }
@@ -281,6 +291,19 @@ fn keys(set: &mut Set) {
         &[costly, Slot::cheap(PASSPHRASE, 0)],
         &|_| {},
     );
+    let mut forge = Forge::new(TINY);
+    let mut nothing = vec![0; 84];
+    nothing[0] = 2;
+    forge.slots.push(nothing);
+    forge.payload(&payload);
+    forge.finish();
+    set.container(
+        "open/slot-type-unknown-zeros.vec",
+        "What stands in a key slot of an unknown type is not judged: zeros where type 1 has its costs.",
+        &Expect::clean(),
+        &forge,
+        &payload,
+    );
 }
 
 /// Compression, indexes, and what a reader has to ignore.
@@ -390,6 +413,50 @@ fn contents(set: &mut Set) {
         &forge,
         &payload,
     );
+
+    // 100 arrays within each other; an array of indefinite length with 1.0, a tagged 0, null and -1; a map.
+    let nested = [&[0x18, 30], &[0x81; 99][..], &[0x80]].concat();
+    let mixed = [
+        0x18, 31, 0x9f, 0xf9, 0x3c, 0x00, 0xc1, 0x00, 0xf6, 0x20, 0xff,
+    ];
+    let map = [0x18, 32, 0xa1, 0x61, b'x', 0x02];
+    let mut highest = vec![0x1b];
+    highest.extend([0xff; 8]);
+    highest.push(0x00);
+    let unknown = [&nested[..], &mixed, &map, &highest].concat();
+    let mut forge = Forge::new(TINY);
+    forge.payload(&payload);
+    let mut longer = forge.manifest().to_bytes();
+    longer[0] += 4;
+    longer.extend_from_slice(&unknown);
+    forge.finish_with(&longer);
+    finish(
+        set,
+        "manifest-unknown-values",
+        "Unknown keys, the highest of them 2^64 - 1, with values of every kind: ignored.",
+        &forge,
+        &payload,
+    );
+
+    let (stream, mut entries) = tar(1);
+    entries[0].mode = 1 << 40 | 0o644;
+    let mut entry = entries[0].to_bytes();
+    entry[0] += 1;
+    entry.extend([0x18, 99, 0x9f, 0xff]);
+    let mut forge = Forge::new(Geo { k: 12, ..TINY });
+    forge.media_type = "application/x-tar".into();
+    forge.payload(&stream);
+    let mut manifest = forge.manifest();
+    (manifest.index, manifest.entries) = (entry, 1);
+    forge.finish_with(&manifest.to_bytes());
+    finish(
+        set,
+        "tar-index-unknown",
+        "An entry with an unknown key, and with a mode of which only the low 12 bits are used.",
+        &forge,
+        &stream,
+    );
+    set.with("open/tar-index-unknown.vec", "entries", "1");
 
     let mut forge = Forge::new(TINY);
     forge.payload(&payload);
