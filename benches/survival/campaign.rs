@@ -27,8 +27,10 @@ struct Options {
     values: Vec<f64>,
     trials: u64,
     few: u64,
+    places: u64,
     budget: Duration,
     seed: u64,
+    rounds: u64,
     folder: String,
     scratch: std::path::PathBuf,
     peers: Vec<(String, String)>,
@@ -47,10 +49,12 @@ options
   --values V,V             only these rates or shares (all)
   --trials N               where the theory is between 0.1% and 99.9% (20)
   --few N                  where the outcome should be certain (3)
+  --places N               bursts, cuts and insertions at random places, and mixes (20)
   --seconds N              most time for a point (60); at least two trials are made
   --seed N                 (1)
+  --rounds N               what chance decides N times, with seeds that follow; all else once (1)
   --folder DIR             where results are kept (benches/survival)
-  --scratch DIR            for files of 512 MiB and more, and for peers (the system's)
+  --scratch DIR            for payloads of 512 MiB and more, and for peers (the system's)
   --peer NAME=PROGRAM      a par2 program; may be repeated";
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
@@ -62,8 +66,10 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         values: Vec::new(),
         trials: 20,
         few: 3,
+        places: 20,
         budget: Duration::from_secs(60),
         seed: 1,
+        rounds: 1,
         folder: "benches/survival".into(),
         scratch: std::env::temp_dir(),
         peers: Vec::new(),
@@ -89,8 +95,10 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             }
             "--trials" => options.trials = number()?,
             "--few" => options.few = number()?,
+            "--places" => options.places = number()?,
             "--seconds" => options.budget = Duration::from_secs(number()?),
             "--seed" => options.seed = number()?,
+            "--rounds" => options.rounds = number()?,
             "--folder" => options.folder = value,
             "--scratch" => options.scratch = value.into(),
             "--peer" => {
@@ -135,7 +143,16 @@ struct Point {
     label: String,
     /// What the theory says.
     theory: Option<f64>,
+    /// Whether the places of the damage are drawn anew for every trial.
+    varies: bool,
     damage: Plan,
+}
+
+impl Point {
+    /// Whether the theory leaves nothing to chance.
+    fn is_certain(&self) -> bool {
+        self.theory.is_some_and(|p| !(0.001..0.999).contains(&p))
+    }
 }
 
 /// Rates and shares that are measured whatever the theory says.
@@ -155,6 +172,7 @@ fn points(subject: &Subject) -> Vec<Point> {
             value: rate,
             label: String::new(),
             theory: Some(shape.survives_rot(rate)),
+            varies: false,
             damage: Box::new(move |_| vec![Damage::Rot(rate)]),
         });
     }
@@ -165,6 +183,7 @@ fn points(subject: &Subject) -> Vec<Point> {
             value: share,
             label: String::new(),
             theory: Some(shape.survives_loss(share)),
+            varies: false,
             damage: Box::new(move |_| vec![Damage::Loss(share)]),
         });
     }
@@ -188,6 +207,7 @@ fn bursts(subject: &Subject) -> Vec<Point> {
             value: value as f64,
             label: label.into(),
             theory: Some(theory),
+            varies: label.ends_with("anywhere"),
             damage,
         });
     };
@@ -273,6 +293,7 @@ fn mixes(subject: &Subject) -> Vec<Point> {
                     insertion"
                 .into(),
             theory: None,
+            varies: true,
             damage: Box::new(move |random| {
                 let burst = random.below(len - bytes + 1);
                 let cut = random.below(len - 4000);
@@ -290,9 +311,7 @@ fn mixes(subject: &Subject) -> Vec<Point> {
     points
 }
 
-fn measure(options: &Options, subject: &Subject, point: &Point) -> Row {
-    let certain = point.theory.is_some_and(|p| !(0.001..0.999).contains(&p));
-    let trials = if certain { options.few } else { options.trials };
+fn measure(options: &Options, subject: &Subject, point: &Point, trials: u64) -> Row {
     let begin = Instant::now();
     let mut row = Row::new(subject, point.kind, point.value, &point.label);
     row.theory = point.theory;
@@ -301,7 +320,7 @@ fn measure(options: &Options, subject: &Subject, point: &Point) -> Row {
         if trial >= 2 && begin.elapsed() > options.budget {
             break;
         }
-        let seeds = [options.seed, trial, point.value.to_bits()];
+        let seeds = [subject.seed, trial, point.value.to_bits()];
         let damage = (point.damage)(&mut Random::new(&seeds));
         let seed = Random::new(&seeds).next();
         row.add(&subject.trial(&damage, seed));
@@ -311,22 +330,14 @@ fn measure(options: &Options, subject: &Subject, point: &Point) -> Row {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    for &size in &options.sizes {
-        for &profile in &options.profiles {
-            for &content in &options.contents {
-                let subject = Subject::new(profile, size, content, options.seed, &options.scratch)?;
-                eprintln!("{}", subject.description());
-                results::append(&options.folder, &subject.curves())?;
-                for point in points(&subject) {
-                    let kind = options.kinds.iter().any(|kind| kind == point.kind.name());
-                    let value = options.values.contains(&point.value);
-                    if !(kind || options.kinds.is_empty()) || !(value || options.values.is_empty())
-                    {
-                        continue;
-                    }
-                    let row = measure(options, &subject, &point);
-                    eprintln!("{}", row.summary());
-                    results::append(&options.folder, &[row])?;
+    for round in 0..options.rounds {
+        let seed = options.seed + round;
+        for &size in &options.sizes {
+            for &profile in &options.profiles {
+                for &content in &options.contents {
+                    let subject = Subject::new(profile, size, content, seed, &options.scratch)?;
+                    eprintln!("seed {seed}: {}", subject.description());
+                    measure_all(options, &subject, round == 0)?;
                 }
             }
         }
@@ -334,12 +345,49 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+fn measure_all(options: &Options, subject: &Subject, first: bool) -> Result<(), String> {
+    if first {
+        results::append(&options.folder, &subject.curves())?;
+    }
+    for point in points(subject) {
+        let kind = options.kinds.iter().any(|kind| kind == point.kind.name());
+        let value = options.values.contains(&point.value);
+        if !(kind || options.kinds.is_empty()) || !(value || options.values.is_empty()) {
+            continue;
+        }
+        let trials = match point.kind {
+            Kind::Rot | Kind::Loss if !point.is_certain() => options.trials,
+            _ if !first => 0,
+            _ if point.varies => options.places,
+            _ => options.few,
+        };
+        if trials > 0 {
+            let row = measure(options, subject, &point, trials);
+            eprintln!("{}", row.summary());
+            results::append(&options.folder, &[row])?;
+        }
+    }
+    Ok(())
+}
+
+/// What was asked for, less what differs from machine to machine.
+fn without_paths(args: &[String]) -> String {
+    let mut asked = args.first().cloned().unwrap_or_default();
+    for option in args.get(1..).unwrap_or_default().chunks(2) {
+        if !["--folder", "--scratch", "--peer"].contains(&option[0].as_str()) {
+            asked += &format!(" {}", option.join(" "));
+        }
+    }
+    asked
+}
+
 fn main() {
-    let mut args = std::env::args().skip(1);
-    let command = args.next().unwrap_or_default();
-    let done = options(args).and_then(|options| match command.as_str() {
-        "run" => run(&options),
-        "peers" => peers::run(&options),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let command = args.first().cloned().unwrap_or_default();
+    let asked = without_paths(&args);
+    let done = options(args.into_iter().skip(1)).and_then(|options| match command.as_str() {
+        "run" => results::note(&options.folder, &asked).and_then(|()| run(&options)),
+        "peers" => results::note(&options.folder, &asked).and_then(|()| peers::run(&options)),
         "render" => table::render(&options.folder),
         _ => Err(HELP.into()),
     });

@@ -1,5 +1,4 @@
-//! Damage that is computed when it is read, so that a trial needs no copy of the file. The same plan
-//! gives the same bytes at every reading.
+//! Damage to a file. The same plan gives the same bytes at every reading.
 
 use std::io;
 use std::ops::Range;
@@ -190,6 +189,31 @@ impl Damaged {
         Ok(())
     }
 
+    /// The whole damaged file, into memory that was used before.
+    pub fn fill(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        out.resize(self.size()? as usize, 0);
+        self.read_full_at(out, 0).map(|_| ())
+    }
+
+    /// Which sectors of the undamaged file stand unharmed in `damaged`, wherever they came to lie.
+    pub fn intact(&self, damaged: &[u8]) -> io::Result<Vec<bool>> {
+        let size = self.sector;
+        let mut intact = vec![false; (self.base.size()? / size) as usize];
+        let mut sector = vec![0; size as usize];
+        let mut start = 0;
+        for piece in &self.pieces {
+            if let Piece::Base(range) = piece {
+                for index in range.start.div_ceil(size)..range.end / size {
+                    let at = (start + index * size - range.start) as usize;
+                    self.base.read_full_at(&mut sector, index * size)?;
+                    intact[index as usize] = damaged[at..at + size as usize] == sector;
+                }
+            }
+            start += piece.len();
+        }
+        Ok(intact)
+    }
+
     /// Writes the damaged file out, for programs that read files.
     pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
         let mut buffer = vec![0; 1 << 20];
@@ -222,10 +246,16 @@ impl Source for Damaged {
             let buf = &mut buf[..len];
             match piece {
                 Piece::Noise(_) => {
-                    for (i, byte) in buf.iter_mut().enumerate() {
-                        let at = offset - start + i as u64;
-                        let word = Random::new(&[self.seed, 5, number as u64, at / 8]).next();
-                        *byte = word.to_le_bytes()[(at % 8) as usize];
+                    let (mut at, mut done) = (offset - start, 0);
+                    while done < len {
+                        let mut chunk = [0; CHUNK as usize];
+                        let seeds = [self.seed, 5, number as u64, at / CHUNK];
+                        Random::new(&seeds).fill(&mut chunk);
+                        let bytes = &chunk[(at % CHUNK) as usize..];
+                        let n = bytes.len().min(len - done);
+                        buf[done..done + n].copy_from_slice(&bytes[..n]);
+                        done += n;
+                        at += n as u64;
                     }
                 }
                 Piece::Base(range) => {

@@ -111,6 +111,7 @@ fn measure(
         }
         let begin = Instant::now();
         let mut row = Row::of(name, size, kind, value, label).with(CONTENT, file_len);
+        row.seed = options.seed;
         for trial in 0..options.trials {
             if trial >= 2 && begin.elapsed() > options.budget {
                 break;

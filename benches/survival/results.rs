@@ -1,10 +1,13 @@
 //! What was measured: one row for each point, kept as text, so that campaigns can be run in parts.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
 
 use crate::subject::Subject;
 
@@ -55,6 +58,8 @@ pub struct Trial {
     pub whole: bool,
     /// A wrong byte was returned as if it were right. This must never happen.
     pub wrong: bool,
+    /// The guarantees promise every byte: of every block enough sectors are intact.
+    pub promised: bool,
     /// Blocks of the payload, if it came to restoring them, and how many were lost.
     pub blocks: u64,
     pub lost: u64,
@@ -79,16 +84,23 @@ pub struct Row {
     pub lost: u64,
     /// Trials that ended before any block was tried.
     pub unopened: u64,
+    /// Trials in which the guarantees promise every byte, and those of them that were not whole.
+    pub promised: u64,
+    pub broken: u64,
     pub theory: Option<f64>,
     pub block_theory: Option<f64>,
     pub file_len: u64,
     pub seconds: f64,
+    /// What the file and its damage were made from.
+    pub seed: u64,
 }
 
 impl Row {
     pub fn new(subject: &Subject, kind: Kind, value: f64, label: &str) -> Self {
-        Row::of(subject.name(), subject.size, kind, value, label)
-            .with(subject.content.name(), subject.file_len)
+        let mut row = Row::of(subject.name(), subject.size, kind, value, label)
+            .with(subject.content.name(), subject.file_len);
+        row.seed = subject.seed;
+        row
     }
 
     pub fn of(program: &str, size: u64, kind: Kind, value: f64, label: &str) -> Self {
@@ -105,10 +117,13 @@ impl Row {
             blocks: 0,
             lost: 0,
             unopened: 0,
+            promised: 0,
+            broken: 0,
             theory: None,
             block_theory: None,
             file_len: 0,
             seconds: 0.0,
+            seed: 0,
         }
     }
 
@@ -125,13 +140,28 @@ impl Row {
         self.blocks += trial.blocks;
         self.lost += trial.lost;
         self.unopened += u64::from(trial.error.is_some());
+        self.promised += u64::from(trial.promised);
+        self.broken += u64::from(trial.promised && !trial.whole);
+    }
+
+    /// Takes over what was counted at the same point with another seed.
+    fn merge(&mut self, other: &Row) {
+        self.trials += other.trials;
+        self.whole += other.whole;
+        self.wrong += other.wrong;
+        self.blocks += other.blocks;
+        self.lost += other.lost;
+        self.unopened += other.unopened;
+        self.promised += other.promised;
+        self.broken += other.broken;
+        self.seconds += other.seconds;
     }
 
     pub fn summary(&self) -> String {
         let theory = |p: Option<f64>| p.map_or("-".into(), |p| format!("{p:.3e}"));
         format!(
             "{:9} {:>6} {:9.3e} {:>3}/{:<3} theory {:10} blocks lost {}/{} theory {:10} \
-             unopened {} wrong {} {:5.1} s {}{}",
+             unopened {} wrong {} broken {} {:5.1} s {}{}",
             self.program,
             self.kind.name(),
             self.value,
@@ -143,6 +173,7 @@ impl Row {
             theory(self.block_theory),
             self.unopened,
             self.wrong,
+            self.broken,
             self.seconds,
             self.label,
             match self.verdict() {
@@ -162,7 +193,7 @@ impl Row {
         let blocks = blocks.map(|p| compare(self.blocks, survived, 1.0 - p));
         match (files, blocks) {
             _ if self.trials == 0 => Verdict::Unknown,
-            _ if self.wrong > 0 => Verdict::Worse,
+            _ if self.wrong + self.broken > 0 => Verdict::Worse,
             (Some(Verdict::Worse), _) | (_, Some(Verdict::Worse)) => Verdict::Worse,
             (Some(Verdict::Better), _) | (_, Some(Verdict::Better)) => Verdict::Better,
             (None, None) => Verdict::Unknown,
@@ -229,7 +260,7 @@ impl fmt::Display for Row {
         let number = |p: Option<f64>| p.map_or("-".into(), |p| format!("{p:e}"));
         write!(
             f,
-            "{}\t{}\t{}\t{}\t{:e}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{:.1}",
+            "{}\t{}\t{}\t{}\t{:e}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{:.1}\t{}",
             self.program,
             self.size,
             self.content,
@@ -242,16 +273,19 @@ impl fmt::Display for Row {
             self.blocks,
             self.lost,
             self.unopened,
+            self.promised,
+            self.broken,
             number(self.theory),
             number(self.block_theory),
             self.file_len,
             self.seconds,
+            self.seed,
         )
     }
 }
 
 const HEADER: &str = "program\tsize\tcontent\tkind\tvalue\tlabel\ttrials\twhole\twrong\tblocks\t\
-                      blocks_lost\tunopened\ttheory\tblock_theory\tfile_len\tseconds";
+                      blocks_lost\tunopened\tpromised\tbroken\ttheory\tblock_theory\tfile_len\tseconds\tseed";
 
 fn parse(line: &str) -> Option<Row> {
     let fields: Vec<&str> = line.split('\t').collect();
@@ -265,10 +299,13 @@ fn parse(line: &str) -> Option<Row> {
         blocks,
         lost,
         unopened,
+        promised,
+        broken,
         theory,
         block_theory,
         file_len,
         seconds,
+        seed,
     ] = counts
     else {
         return None;
@@ -282,10 +319,13 @@ fn parse(line: &str) -> Option<Row> {
     row.blocks = blocks.parse().ok()?;
     row.lost = lost.parse().ok()?;
     row.unopened = unopened.parse().ok()?;
+    row.promised = promised.parse().ok()?;
+    row.broken = broken.parse().ok()?;
     row.theory = theory.parse().ok();
     row.block_theory = block_theory.parse().ok();
     row.file_len = file_len.parse().ok()?;
     row.seconds = seconds.parse().ok()?;
+    row.seed = seed.parse().ok()?;
     Some(row)
 }
 
@@ -295,35 +335,101 @@ fn path(folder: &str) -> std::path::PathBuf {
 
 /// Adds rows to those that are kept.
 pub fn append(folder: &str, rows: &[Row]) -> Result<(), String> {
+    let lines: Vec<String> = rows.iter().map(Row::to_string).collect();
+    append_lines(folder, &lines)
+}
+
+/// Notes when, on what and with what a campaign runs.
+pub fn note(folder: &str, asked: &str) -> Result<(), String> {
+    let (date, machine) = (today(), machine());
+    let commit = commit();
+    let line = format!("# {date}, {machine}, commit {commit}: {asked}");
+    append_lines(folder, &[line])
+}
+
+fn append_lines(folder: &str, lines: &[String]) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|e| format!("{folder}: {e}"))?;
     let path = path(folder);
-    let new = !path.exists();
+    let header = (!path.exists()).then(|| format!("{HEADER}\n"));
     let file = fs::File::options().append(true).create(true).open(&path);
     let mut file = file.map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut text = if new {
-        format!("{HEADER}\n")
-    } else {
-        String::new()
-    };
-    for row in rows {
-        text += &format!("{row}\n");
+    let mut text = header.unwrap_or_default();
+    for line in lines {
+        text += &format!("{line}\n");
     }
     file.write_all(text.as_bytes()).map_err(|e| e.to_string())
 }
 
-/// All rows; of those for the same point the last one.
-pub fn read(folder: &str) -> Result<Vec<Row>, String> {
+/// The date in UTC.
+fn today() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let mut days = now.map_or(0, |now| now.as_secs() / 86400);
+    let mut year = 1970;
+    let leap = |year: u64| u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    while days >= 365 + leap(year) {
+        days -= 365 + leap(year);
+        year += 1;
+    }
+    let mut month = 1;
+    for len in [31, 28 + leap(year), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < len {
+            break;
+        }
+        days -= len;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", days + 1)
+}
+
+/// Processor and number of cores.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    let model = model.unwrap_or_else(|| std::env::consts::ARCH.into());
+    format!("{model} ({cores} cores)")
+}
+
+fn commit() -> String {
+    let git = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output();
+    let commit = git.ok().filter(|git| git.status.success());
+    let commit = commit.and_then(|git| String::from_utf8(git.stdout).ok());
+    commit.map_or("unknown".into(), |commit| commit.trim().into())
+}
+
+/// All campaigns that were noted; and all rows, those with different seeds for the same point added
+/// up. Of those with the same seed the last one counts.
+pub fn read(folder: &str) -> Result<(Vec<String>, Vec<Row>), String> {
     let path = path(folder);
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut notes = Vec::new();
     let mut rows = BTreeMap::new();
     for line in text.lines().skip(1) {
+        if let Some(note) = line.strip_prefix("# ") {
+            notes.push(note.to_owned());
+            continue;
+        }
         let row = parse(line).ok_or_else(|| format!("not a result: {line}"))?;
-        rows.insert(row.key(), row);
+        rows.insert((row.key(), row.seed), row);
     }
-    let mut rows: Vec<Row> = rows.into_values().collect();
+    let mut points: BTreeMap<String, Row> = BTreeMap::new();
+    for ((key, _), row) in rows {
+        match points.entry(key) {
+            Entry::Occupied(mut point) => point.get_mut().merge(&row),
+            Entry::Vacant(point) => {
+                point.insert(row);
+            }
+        }
+    }
+    let mut rows: Vec<Row> = points.into_values().collect();
     rows.sort_by(|a, b| {
         let order = |row: &Row| (row.kind, row.content.clone(), row.size);
         order(a).cmp(&order(b)).then(a.value.total_cmp(&b.value))
     });
-    Ok(rows)
+    Ok((notes, rows))
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dbs::v3::geometry::Geometry;
+use dbs::v3::order::Order;
 use dbs::v3::replica::regions;
 use dbs::v3::survival::{Burst, Shape, worst_burst};
 use dbs::{Archive, Compression, Error, KdfParams, Passphrase, Profile, Source, Writer};
@@ -42,6 +43,8 @@ impl Content {
     }
 }
 
+/// A bit error rate at which some sectors of 4 KiB stay intact.
+const RARE: f64 = 2e-5;
 /// Files above this are written to a disk.
 const IN_MEMORY: u64 = 512 << 20;
 
@@ -56,7 +59,10 @@ pub struct Subject {
     pub geometry: Geometry,
     pub shape: Shape,
     pub burst: Burst,
+    order: Order,
     pub base: Arc<dyn Source>,
+    /// The damaged file of the trial: a reader goes through it several times.
+    damaged: Mutex<Arc<Vec<u8>>>,
 }
 
 fn passphrase() -> Passphrase {
@@ -120,7 +126,9 @@ impl Subject {
             geometry,
             shape: container.shape(),
             burst: worst_burst(&structure.order).ok_or("no blocks")?,
+            order: structure.order.clone(),
             base,
+            damaged: Mutex::default(),
         })
     }
 
@@ -177,12 +185,44 @@ impl Subject {
         rows
     }
 
+    /// Whether the guarantees promise every block: a header page is intact, and of every block as
+    /// many sectors of different slots as it has data sectors ("G2 Erasures").
+    fn is_promised(&self, intact: &[bool]) -> bool {
+        let mut page = intact.last() == Some(&true);
+        let blocks_promised = (0..self.order.blocks()).all(|block| {
+            let k = self.order.k(block);
+            let mut slots = BTreeSet::new();
+            for &copy in self.geometry.copies() {
+                let first = (self.order.offset(copy, block) / self.sector) as usize;
+                for (slot, intact) in self.geometry.slots(copy, k).zip(&intact[first..]) {
+                    page |= slot == 0 && *intact;
+                    if slot != 0 && *intact {
+                        slots.insert(slot);
+                    }
+                }
+            }
+            slots.len() >= k.into()
+        });
+        page && blocks_promised
+    }
+
     /// Damages the file, restores it, and compares every byte.
     pub fn trial(&self, damage: &[Damage], seed: u64) -> Trial {
         let damaged = Damaged::new(Arc::clone(&self.base), self.sector, damage, seed);
         let damaged = damaged.expect("the undamaged file can be read");
+        let mut file = self.damaged.lock().expect("no trial panicked");
+        let bytes = Arc::get_mut(&mut file).expect("the last trial has let go of it");
+        damaged.fill(bytes).expect("the undamaged file can be read");
         let mut trial = Trial::default();
-        match self.restore(damaged, &mut trial) {
+        // Rot leaves intact sectors only where it is rare.
+        if !damage
+            .iter()
+            .any(|d| matches!(d, Damage::Rot(rate) if *rate > RARE))
+        {
+            let intact = damaged.intact(&file);
+            trial.promised = self.is_promised(&intact.expect("the undamaged file can be read"));
+        }
+        match self.restore(Arc::clone(&file), &mut trial) {
             Ok(()) => {}
             Err(error) => {
                 trial.whole = false;
@@ -201,7 +241,7 @@ impl Subject {
         trial
     }
 
-    fn restore(&self, damaged: Damaged, trial: &mut Trial) -> dbs::Result<()> {
+    fn restore(&self, damaged: Arc<Vec<u8>>, trial: &mut Trial) -> dbs::Result<()> {
         let archive = Archive::open(damaged)?;
         let payload = archive.unlock(&passphrase())?.into_v3()?;
         let capacity = self.geometry.capacity() as u64;

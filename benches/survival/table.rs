@@ -9,11 +9,11 @@ use crate::results::{self, Kind, Row, Verdict};
 
 /// Writes RESULTS.md and survival.svg.
 pub fn render(folder: &str) -> Result<(), String> {
-    let rows = results::read(folder)?;
+    let (notes, rows) = results::read(folder)?;
     let write = |name: &str, text: String| {
         std::fs::write(Path::new(folder).join(name), text).map_err(|e| e.to_string())
     };
-    write("RESULTS.md", markdown(&rows))?;
+    write("RESULTS.md", markdown(&notes, &rows))?;
     write("survival.svg", plot(&rows))
 }
 
@@ -108,7 +108,7 @@ fn name(kind: Kind) -> &'static str {
     }
 }
 
-fn markdown(rows: &[Row]) -> String {
+fn markdown(notes: &[String], rows: &[Row]) -> String {
     let mut out = String::from(
         "# What a file survives: measured beside computed\n\n\
          Made by the program in this folder (see [README.md](README.md)); the numbers are in \
@@ -210,6 +210,12 @@ fn markdown(rows: &[Row]) -> String {
         }
     }
     beside(rows, &mut out);
+    if !notes.is_empty() {
+        out += "\n## Campaigns\n\n";
+        for note in notes {
+            let _ = writeln!(out, "- {note}");
+        }
+    }
     out
 }
 
