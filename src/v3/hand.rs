@@ -1,5 +1,7 @@
 //! The sectors that were read for one block, sorted by how far they can be believed.
 
+use std::cmp::Reverse;
+
 use super::block::Loom;
 use super::geometry::Copy;
 use super::heal::{Findings, Target};
@@ -7,6 +9,7 @@ use super::layout::{BELIEVED_BITS, BELIEVED_SHARE, CODE_LEN};
 use super::replica::{Region, Replica};
 use super::scan::read_past_errors;
 use super::sector::{Sector, intact, is_intact};
+use super::segments::{LONG, STRAY};
 use crate::Result;
 use crate::pages::Pages;
 use crate::pipeline::Pool;
@@ -30,6 +33,18 @@ impl Drop for Hand {
     fn drop(&mut self) {
         self.buffers.give(std::mem::take(&mut self.bytes));
     }
+}
+
+/// A sector whose tag fails and whose frame is near the one expected at a place.
+struct Near {
+    /// Replica and offset.
+    place: (usize, u64),
+    /// Sectors of its region that are exactly the ones expected.
+    support: usize,
+    /// Whether its region is so short that a misread frame may have made it up.
+    stray: bool,
+    slot: u8,
+    index: usize,
 }
 
 /// The sectors of one region as they were read: beginning with sector `first` of the hand.
@@ -74,6 +89,7 @@ impl Hand {
             .map(|copy| vec![false; geometry.sectors(*copy, target.k)])
             .collect();
         let mut forged = [false; CODE_LEN];
+        let mut near = Vec::new();
         let mut first = 0;
         for region in &regions {
             let slots = geometry.slots(region.copy, target.k);
@@ -81,7 +97,7 @@ impl Hand {
             let replica = &replicas[region.replica];
             let (reading, unstable) = hand.read(replica, region, first, slots)?;
             findings.unstable += unstable;
-            let in_place = hand.sort(loom, target, &reading, &mut forged);
+            let in_place = hand.sort(loom, target, &reading, &mut forged, &mut near);
             if region.canonical && region.replica == 0 {
                 let copy = usize::from(region.copy == Copy::B);
                 for i in in_place {
@@ -90,6 +106,7 @@ impl Hand {
             }
             first += region.count;
         }
+        hand.believe(near);
         // Sectors that contradict each other are certain no longer: what they agree in may be right.
         for (slot, forged) in (0..=u8::MAX).zip(forged) {
             if forged && let Some(index) = hand.certain[usize::from(slot)].take() {
@@ -165,6 +182,7 @@ impl Hand {
         target: Target,
         reading: &Reading<'_>,
         forged: &mut [bool; CODE_LEN],
+        believed: &mut Vec<Near>,
     ) -> Vec<usize> {
         let size = self.sector_size;
         let (mut in_place, mut near) = (Vec::new(), Vec::new());
@@ -194,18 +212,46 @@ impl Hand {
                     self.believed.push((slot, index));
                 }
                 certain.get_or_insert(index);
-            } else if slot != 0
-                && (i + 1) * size <= reading.read
-                && expected.distance(sector.frame_bytes()) <= BELIEVED_BITS
-            {
-                near.push((slot, index));
+            } else if slot != 0 && (i + 1) * size <= reading.read {
+                if expected.distance(sector.frame_bytes()) > BELIEVED_BITS {
+                    continue;
+                }
+                near.push((slot, index, i));
                 exact += usize::from(expected.names(sector.frame_bytes()));
             }
         }
-        if (exact + here) * BELIEVED_SHARE >= near.len() + here {
-            self.believed.append(&mut near);
+        let support = exact + here;
+        if support * BELIEVED_SHARE >= near.len() + here {
+            let region = reading.region;
+            believed.extend(near.into_iter().map(|(slot, index, i)| Near {
+                place: (region.replica, region.offset + (i * size) as u64),
+                support,
+                stray: !region.canonical && region.count < STRAY,
+                slot,
+                index,
+            }));
         }
         in_place
+    }
+
+    /// Takes over the sectors that are believed.
+    ///
+    /// One that several regions hold, for instance as a sector of copy A and as one of copy B, counts
+    /// once: for the region that is right about most of its sectors. A frame with a flipped bit may
+    /// name any slot and block, so a lone sector says nothing of a slot that a long region has.
+    fn believe(&mut self, mut near: Vec<Near>) {
+        near.sort_by_key(|near| (near.place, Reverse(near.support)));
+        near.dedup_by_key(|near| near.place);
+        let mut most = [0; CODE_LEN];
+        for near in &near {
+            let most = &mut most[usize::from(near.slot)];
+            *most = near.support.max(*most);
+        }
+        let believed = near
+            .iter()
+            .filter(|near| !near.stray || most[usize::from(near.slot)] < LONG);
+        self.believed
+            .extend(believed.map(|near| (near.slot, near.index)));
     }
 
     /// The intact sector of a slot.
@@ -242,4 +288,42 @@ fn bounded(regions: &[Region], replicas: usize) -> Vec<Region> {
     let count = regions.iter().copied().take_while(fits).count();
     regions.truncate(count);
     regions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sector_in_two_regions_counts_once() {
+        let mut hand = Hand {
+            bytes: Pages::new(),
+            sector_size: 512,
+            certain: [None; CODE_LEN],
+            believed: Vec::new(),
+            buffers: Pool::default(),
+        };
+        let near = |place, support, slot, index| Near {
+            place,
+            support,
+            stray: support < STRAY,
+            slot,
+            index,
+        };
+        hand.believe(vec![
+            // Slot 240 stands in copy B where copy A has slot 224.
+            near((0, 512), 224, 224, 0),
+            near((0, 512), 239, 240, 7),
+            // The same place of two regions.
+            near((0, 1024), 240, 5, 1),
+            near((0, 1024), 240, 5, 8),
+            // The same offset in another file.
+            near((1, 512), 224, 224, 9),
+            // A sector of another block whose frame was misread.
+            near((0, 9216), 1, 5, 10),
+            // A sector that nothing longer speaks for.
+            near((0, 9728), 1, 6, 11),
+        ]);
+        assert_eq!(hand.believed, [(240, 7), (5, 1), (6, 11), (224, 9)]);
+    }
 }

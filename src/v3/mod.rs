@@ -23,6 +23,7 @@ pub mod scan;
 pub mod sealed;
 mod search;
 pub mod sector;
+pub mod segments;
 pub mod survival;
 pub mod table;
 mod walk;

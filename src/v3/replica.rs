@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::geometry::Copy;
 use super::order::Order;
-use super::scan::{Piece, Segments, Survey};
+use super::scan::{Piece, Survey};
+use super::segments::Segments;
 use crate::source::Source;
 
 /// One file that holds sectors of the archive.

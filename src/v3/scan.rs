@@ -2,8 +2,7 @@
 //!
 //! A scan reads a source once, looks for frames of one archive, and keeps *pieces*: sectors of one
 //! block copy that lie where they should relative to each other. With the numbers of data sectors
-//! known, pieces become *segments*: ranges of the canonical order with the distance between where
-//! they should lie and where they do. So memory grows with the number of breaks.
+//! known, pieces become segments. So memory grows with the number of breaks.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +10,15 @@ use memchr::memmem;
 
 use super::geometry::{Copy, Geometry};
 use super::layout::{FRAME_LEN, MAGIC, VERSION};
-use super::order::Order;
 use super::sector::{ArchiveId, Frame, Kind};
 use crate::source::Source;
 use crate::{Error, Limits, Result};
 
 /// Bits of the archive id that may differ in a frame that is still taken for one of the archive.
 const ID_BITS: u32 = 16;
+/// Pieces made of misread frames that may lie between two sectors of one piece. Where half of the
+/// frames have a bit flipped, there are often several.
+const STRAYS_BETWEEN: usize = 32;
 /// Bytes read at a time.
 const WINDOW: usize = 1 << 20;
 
@@ -211,7 +212,7 @@ impl Survey {
         self.foreign && self.pieces.is_empty() && self.pages.is_empty() && self.ends.is_empty()
     }
 
-    fn add(&mut self, geometry: &Geometry, offset: u64, frame: Frame) {
+    pub(super) fn add(&mut self, geometry: &Geometry, offset: u64, frame: Frame) {
         if frame.k == 0 || frame.k > geometry.data() {
             return;
         }
@@ -230,8 +231,8 @@ impl Survey {
         };
         let base = offset as i64 - ((position as i64) << geometry.sector_shift());
         let position = position as u16;
-        // A few frames with flipped bits may stand between two hits of one piece.
-        let recent = self.pieces.iter_mut().rev().take(4);
+        // Frames with flipped bits may stand between two hits of one piece.
+        let recent = self.pieces.iter_mut().rev().take(STRAYS_BETWEEN);
         for piece in recent {
             if piece.base == base && piece.block == frame.block {
                 piece.add(copy, position, (frame.kind, frame.k));
@@ -281,176 +282,9 @@ impl Survey {
     }
 }
 
-/// How many segments back a piece looks for the one that it continues.
-const RECENT: usize = 8;
-/// Sectors that make a segment beyond doubt.
-const LONG: u32 = 16;
-/// Segments with fewer sectors than this, within a long one, are strays.
-const STRAY: u32 = 3;
-
-/// A range of the canonical order, and how far from it its bytes lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Segment {
-    /// Canonical offsets, in bytes.
-    start: u64,
-    end: u64,
-    /// Offset in the source less the canonical offset.
-    shift: i64,
-    hits: u32,
-}
-
-/// Where the canonical order lies in a source.
-#[derive(Debug, Clone, Default)]
-pub struct Segments {
-    /// By their starts.
-    list: Vec<Segment>,
-    /// The furthest end of this segment and all before it.
-    reach: Vec<u64>,
-}
-
-impl Segments {
-    /// A source in which everything lies `shift` bytes behind its canonical place.
-    #[must_use]
-    pub fn whole(shift: i64) -> Self {
-        let end = i64::MAX as u64;
-        Segments {
-            list: vec![Segment {
-                start: 0,
-                end,
-                shift,
-                hits: u32::MAX,
-            }],
-            reach: vec![end],
-        }
-    }
-
-    /// Whether everything lies where it belongs.
-    #[must_use]
-    pub fn is_canonical(&self) -> bool {
-        self.list.iter().all(|segment| segment.shift == 0)
-    }
-
-    /// The segments that pieces make, once the order is known.
-    #[must_use]
-    pub fn new(order: &Order, pieces: &[Piece]) -> Self {
-        let geometry = order.geometry();
-        let shift_bits = geometry.sector_shift();
-        let mut list: Vec<Segment> = Vec::new();
-        for piece in pieces {
-            if piece.block >= order.blocks() || piece.k != order.k(piece.block) {
-                continue;
-            }
-            let shift_of = |copy| piece.base - order.offset(copy, piece.block) as i64;
-            let shift = match piece.copy {
-                Some(copy) => shift_of(copy),
-                None if geometry.copies().len() == 1 => shift_of(Copy::A),
-                None => {
-                    // In both copies: the one that continues what came before, else the nearer.
-                    let (a, b) = (shift_of(Copy::A), shift_of(Copy::B));
-                    let known = |shift| list.iter().rev().take(4).any(|s| s.shift == shift);
-                    match (known(a), known(b)) {
-                        (true, false) => a,
-                        (false, true) => b,
-                        _ if a.unsigned_abs() <= b.unsigned_abs() => a,
-                        _ => b,
-                    }
-                }
-            };
-            let canonical = |position: u16| {
-                (piece.base - shift + (i64::from(position) << shift_bits)).max(0) as u64
-            };
-            let (start, end) = (
-                canonical(piece.positions.0),
-                canonical(piece.positions.1 + 1),
-            );
-            // What continues a recent segment joins it. Where that is a long one, single strays in
-            // between were frames misread: their sectors belong to the long one.
-            let recent = list.len().saturating_sub(RECENT);
-            let joined = list[recent..]
-                .iter()
-                .rposition(|s| s.shift == shift && s.start <= start);
-            if let Some(index) = joined.map(|index| recent + index) {
-                let segment = &mut list[index];
-                segment.end = segment.end.max(end);
-                segment.hits = segment.hits.saturating_add(piece.hits);
-                if segment.hits >= LONG {
-                    let strays = list.split_off(index + 1);
-                    list.extend(strays.into_iter().filter(|s| s.hits >= STRAY));
-                }
-            } else {
-                list.push(Segment {
-                    start,
-                    end,
-                    shift,
-                    hits: piece.hits,
-                });
-            }
-        }
-        list.sort_by_key(|segment| segment.start);
-        let mut furthest = 0;
-        let reach = list
-            .iter()
-            .map(|segment| {
-                furthest = segment.end.max(furthest);
-                furthest
-            })
-            .collect();
-        Segments { list, reach }
-    }
-
-    /// Where a range of the canonical order may lie: ranges of it, each with its shift.
-    ///
-    /// What lies between two segments may belong to either.
-    #[must_use]
-    pub fn find(&self, start: u64, end: u64) -> Vec<(u64, u64, i64)> {
-        let mut found = Vec::new();
-        let behind = self.list.partition_point(|segment| segment.start < end);
-        // The first segment behind the range may reach back into it.
-        for index in (0..self.list.len().min(behind + 1)).rev() {
-            let segment = self.list[index];
-            let reached = if index == 0 { 0 } else { self.reach[index - 1] };
-            let from = segment.start.min(reached);
-            let next = self.list.partition_point(|other| other.start < segment.end);
-            let to = self
-                .list
-                .get(next)
-                .map_or(u64::MAX, |next| next.start.max(segment.end));
-            let (from, to) = (from.max(start), to.min(end));
-            if from < to {
-                found.push((from, to, segment.shift));
-            }
-            if reached < start && segment.start <= start {
-                break;
-            }
-        }
-        found
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn segments(list: &[(u64, u64, i64)]) -> Segments {
-        let list: Vec<Segment> = list
-            .iter()
-            .map(|&(start, end, shift)| Segment {
-                start,
-                end,
-                shift,
-                hits: 9,
-            })
-            .collect();
-        let mut furthest = 0;
-        let reach = list
-            .iter()
-            .map(|s| {
-                furthest = s.end.max(furthest);
-                furthest
-            })
-            .collect();
-        Segments { list, reach }
-    }
 
     #[test]
     fn no_single_frame_decides_what_a_piece_is() {
@@ -481,20 +315,29 @@ mod tests {
     }
 
     #[test]
-    fn gaps_belong_to_both_neighbours() {
-        let s = segments(&[(0, 100, 0), (200, 300, -5)]);
-        assert_eq!(s.find(10, 20), [(10, 20, 0)]);
-        assert_eq!(s.find(120, 150), [(120, 150, -5), (120, 150, 0)]);
-        assert_eq!(s.find(90, 210), [(100, 210, -5), (90, 200, 0)]);
-        assert_eq!(s.find(400, 500), [(400, 500, -5)]);
-    }
-
-    #[test]
-    fn overlapping_segments_are_all_found() {
-        let s = segments(&[(0, 1000, 7), (10, 20, 1), (30, 40, 2)]);
-        let found = s.find(15, 35);
-        assert!(found.contains(&(15, 35, 7)));
-        assert!(found.contains(&(15, 20, 1)) || found.iter().any(|f| f.2 == 1));
-        assert!(found.iter().any(|f| f.2 == 2));
+    fn strays_do_not_take_a_piece_apart() {
+        let geometry = Geometry::of(super::super::geometry::Profile::Standard, 12).unwrap();
+        let mut survey = Survey::default();
+        for position in 1..=40u64 {
+            let frame = |block| Frame {
+                kind: Kind::Data,
+                slot: position as u8,
+                k: 223,
+                block,
+                archive: [7; 16],
+            };
+            // Three sectors in four name a block that is none.
+            let block = match position % 8 {
+                0 | 7 => 5,
+                _ => 1000 + position,
+            };
+            survey.add(&geometry, position * 4096, frame(block));
+        }
+        let hits = |block| {
+            let pieces = survey.pieces.iter().filter(|piece| piece.block == block);
+            pieces.map(|piece| piece.hits).collect::<Vec<_>>()
+        };
+        assert_eq!(hits(5), [10]);
+        assert_eq!(hits(1001), [1]);
     }
 }
