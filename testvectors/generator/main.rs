@@ -126,8 +126,7 @@ pub fn table<const COLUMNS: usize>(text: &str) -> impl Iterator<Item = [&str; CO
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| {
         let mut cells = line.splitn(COLUMNS, '|').map(str::trim);
-        let cells = std::array::from_fn(|_| cells.next().unwrap_or_else(|| panic!("{line}")));
-        cells
+        std::array::from_fn(|_| cells.next().unwrap_or_else(|| panic!("{line}")))
     })
 }
 
