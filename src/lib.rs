@@ -3,6 +3,24 @@
 //! A `.dbs` file is one encrypted, redundant container. This crate reads, heals, validates,
 //! repairs and writes it. The layout is specified in `spec/`, which says what every error means.
 //!
+//! ```
+//! # fn main() -> dbs::Result<()> {
+//! use std::io::{Cursor, Write};
+//!
+//! let passphrase = dbs::Passphrase::new("choose a better one");
+//! let mut writer = dbs::Writer::create(Cursor::new(Vec::new()), &passphrase, dbs::WriterOptions::default())?;
+//! writer.write_all(b"what must not be lost")?;
+//! let mut file = writer.finish()?.into_inner();
+//!
+//! file[5000..6000].fill(0);                                    // the disk rots
+//! let archive = dbs::Archive::open(file)?;
+//! assert_eq!(archive.validate(None)?.status(), dbs::Status::Recoverable);
+//! let payload = archive.unlock(&passphrase)?.into_v3()?;
+//! assert_eq!(payload.read_range(0..payload.len())?, b"what must not be lost");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Writing
 //!
 //! A [`Writer`] takes bytes and gives the output back when it is finished; [`Writer::on_disk`] is the fast way to

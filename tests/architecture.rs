@@ -86,3 +86,19 @@ fn rooms_use_only_what_is_beneath_them() {
     assert!(seen > 20, "the test does not see what rooms use");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// The one in the documentation of the crate is compiled and run.
+#[test]
+fn the_example_of_the_readme_is_the_one_that_is_tested() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let example = readme
+        .split("```")
+        .find_map(|block| block.strip_prefix("rust\n"));
+    let library = fs::read_to_string("src/lib.rs").unwrap();
+    let documented: Vec<&str> = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    assert!(documented.join("\n").contains(example.unwrap().trim()));
+}
