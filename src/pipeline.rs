@@ -48,6 +48,12 @@ impl<B: Default> Pool<B> {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spare.push(buffer);
     }
+
+    /// Buffers that nobody has.
+    #[cfg(test)]
+    pub(crate) fn spare(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 /// As many threads as the machine has cores for this process.

@@ -416,7 +416,8 @@ impl Healer {
         if !correction.failed.is_empty() {
             return Ok(None);
         }
-        let mut data = Vec::with_capacity(k * size);
+        let mut data = self.buffers.take();
+        data.clear();
         for row in row_of.iter().skip(1).take(k).flatten() {
             data.extend_from_slice(&rows[*row].1);
         }
@@ -457,4 +458,51 @@ type Believed = (u8, Vec<u8>, Option<Vec<u8>>, bool);
 pub struct Scratch {
     sectors: Pages,
     data: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+    use std::sync::Arc;
+
+    use crate::{Archive, KdfParams, OpenOptions, Passphrase, Status, Writer, WriterOptions};
+
+    /// Or memory would grow with the number of blocks that are healed.
+    #[test]
+    fn no_more_buffers_come_back_than_were_taken() {
+        let passphrase = Passphrase::new("correct horse");
+        let mut options = WriterOptions {
+            sector_shift: Some(9),
+            ..WriterOptions::default()
+        };
+        options.kdf = KdfParams {
+            passes: 1,
+            memory_kib: 8,
+            lanes: 1,
+        };
+        let out = Cursor::new(Vec::new());
+        let mut writer = Writer::create(out, &passphrase, options).unwrap();
+        let mut state = 1u64;
+        for _ in 0..300_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            writer.write_all(&state.to_be_bytes()).unwrap();
+        }
+        let mut file = writer.finish().unwrap().into_inner();
+        // No tag holds, so every block is healed column by column.
+        for (i, sector) in file.chunks_exact_mut(512).enumerate() {
+            sector[40 + i % 400] ^= 1;
+        }
+        let mut open = OpenOptions::default();
+        open.threads = 2;
+        let archive = Archive::open_with(vec![Arc::new(file)], open).unwrap();
+        let report = archive.validate(None).unwrap();
+        assert_eq!(report.status(), Status::Recoverable);
+        assert!(report.blocks > 20 && report.blocks_healed == report.blocks);
+        let mut payload = archive.unlock(&passphrase).unwrap().reader().unwrap();
+        std::io::copy(&mut payload, &mut std::io::sink()).unwrap();
+        let spare = archive.v3().unwrap().structure().healer.buffers.spare();
+        assert!(spare <= 8, "{spare} buffers for 2 threads");
+    }
 }
