@@ -30,11 +30,11 @@ impl Archive {
     }
 
     /// Opens a container of which there are several replicas, all of which may be damaged: what is
-    /// lost in one is taken from the others. The first one decides which archive it is.
+    /// lost in one is taken from the others.
     ///
     /// # Errors
-    /// As those of [`open`](Self::open), and [`Error::Misuse`] for replicas of versions 1 and 2,
-    /// whose sectors do not say where they belong.
+    /// As those of [`open`](Self::open), and [`Error::Misuse`] for sources of different archives and
+    /// for replicas of versions 1 and 2, whose sectors do not say where they belong.
     pub fn open_with(sources: Vec<Arc<dyn Source>>, options: OpenOptions) -> Result<Self> {
         let first = sources
             .first()

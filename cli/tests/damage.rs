@@ -290,6 +290,55 @@ fn every_single_bit_of_a_header_page_matters_to_nobody() {
     let place = Place::new();
     place.write("file", "small");
     place.backup(&["file", "-o", "x.dbs"]).code(0);
+#[test]
+fn what_is_no_copy_is_not_merged() {
+    let place = Place::new();
+    six_files(&place);
+    let whole = place.read("x.dbs");
+    lose_block_1(&place);
+    place.write("file", "x");
+    place.backup(&["file", "-o", "foreign.dbs"]).code(0);
+    for (other, why) in [
+        (
+            "foreign.dbs",
+            "the 2. of the files to be merged is of another archive",
+        ),
+        (
+            "file",
+            "the 2. of the files to be merged has nothing of a container",
+        ),
+    ] {
+        let args = ["repair", "x.dbs", "--with", other, "-o", "y.dbs"];
+        place.run(&args).code(2).says(why);
+    }
+
+    // The first file has sectors of the archive, and no header page; the other one has one.
+    let mut alone = whole[4096..4096 * 40].to_vec();
+    place.write("alone.dbs", &alone);
+    let args = ["repair", "alone.dbs", "-o", "y.dbs"];
+    place
+        .run(&args)
+        .code(3)
+        .says("no header page")
+        .says("--with");
+    place.write("other.dbs", &whole);
+    let args = ["repair", "alone.dbs", "--with", "other.dbs", "-o", "y.dbs"];
+    place.run(&args).code(0);
+    assert!(place.read("y.dbs") == whole);
+    // What shares nothing with the others is not replaced by them.
+    alone = whole.clone();
+    for (at, byte) in alone.iter_mut().enumerate() {
+        *byte = match at % 4096 {
+            0..4 => *byte,
+            _ => 0x55,
+        };
+    }
+    place.write("alone.dbs", &alone);
+    let args = ["repair", "alone.dbs", "--with", "other.dbs", "--in-place"];
+    place.run(&args).code(3);
+    assert!(place.read("alone.dbs") == alone);
+}
+
     let whole = place.read("x.dbs");
     for bit in (0..512 * 8).step_by(311) {
         place.write("d.dbs", &whole);

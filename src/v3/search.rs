@@ -229,11 +229,12 @@ fn reason(source: &dyn Source, ballots: usize) -> Result<Error> {
         )),
         _ if sectors || is_rotten(source)? => Error::Damaged(Damage {
             what: format!(
-                "the header page: none of {ballots} sectors that look like one proves itself"
+                "no header page is left: none of {ballots} sectors that look like one proves itself"
             ),
             blocks: Vec::new(),
         }),
-        _ => Error::NotDbs("it has no sector of a container of version 3".into()),
+        _ if source.size()? == 0 => Error::NotDbs("it is empty".into()),
+        _ => Error::NotDbs("nothing in it is part of a backup".into()),
     })
 }
 
