@@ -110,6 +110,27 @@ pub fn is_header(head: &[u8]) -> bool {
     <&[u8; 512]>::try_from(head).is_ok_and(|block| Block::parse(block).is_some())
 }
 
+/// Refuses an output that is one of the inputs: with `--force` it would replace what it is made of.
+///
+/// # Errors
+/// It is one of them.
+pub fn not_an_input<'a>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<()> {
+    match inputs
+        .into_iter()
+        .find(|input| names::are_one_file(input, output))
+    {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage(format!(
+            "{} is what this command reads, and cannot be its output as well",
+            names::path(output)
+        ))
+        .hint("Name another file with -o FILE.")),
+    }
+}
+
 /// Opens a file that must be readable at any place.
 fn input(path: &Path) -> Result<File> {
     if names::is_dash(path) {

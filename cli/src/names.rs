@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -50,6 +51,14 @@ pub fn json(object: &mut Map<String, Value>, key: &str, name: &[u8]) {
 /// Whether an argument is the lone dash that means a standard stream.
 pub fn is_dash(name: &Path) -> bool {
     name.as_os_str() == OsStr::new("-")
+}
+
+/// Whether two paths lead to one file; not where one of them leads nowhere.
+pub fn are_one_file(a: &Path, b: &Path) -> bool {
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
 }
 
 /// Prints a line to standard error; one that is closed is no reason to stop.

@@ -113,6 +113,31 @@ fn what_exists_stays() {
         .says("mkdir -p");
 }
 
+/// With `--force` too: what is read must outlive the command that reads it.
+#[test]
+fn an_input_is_never_the_output() {
+    let place = Place::new();
+    place.write("file", "x");
+    place.backup(&["file", "-o", "x.dbs"]).code(0);
+    fs::copy(place.path("x.dbs"), place.path("other.dbs")).expect("copy");
+    fs::hard_link(place.path("x.dbs"), place.path("second name")).expect("link");
+    let whole = place.read("x.dbs");
+    for command in [
+        vec!["backup", "x.dbs", "-o", "x.dbs"],
+        vec!["backup", "file", "x.dbs", "-o", "second name"],
+        vec!["restore", "x.dbs", "-o", "x.dbs"],
+        vec!["convert", "x.dbs", "-o", "x.dbs"],
+        vec!["repair", "x.dbs", "-o", "x.dbs"],
+        vec!["repair", "x.dbs", "--with", "other.dbs", "-o", "other.dbs"],
+    ] {
+        let output = command.last().copied().unwrap_or_default();
+        let ended = place.run(&[&command[..], &["--force"]].concat());
+        ended.code(2).says(output).says("Name another file");
+        assert!(place.read("x.dbs") == whole && place.read("other.dbs") == whole);
+    }
+    assert_eq!(place.names(), ["file", "other.dbs", "second name", "x.dbs"]);
+}
+
 #[test]
 fn combinations_that_cannot_be() {
     let place = Place::new();

@@ -41,6 +41,7 @@ pub fn run(args: &Backup, console: &Console) -> Result<Code> {
         true => Vec::new(),
         false => roots(&args.paths)?,
     };
+    codec::not_an_input(&args.output, &args.paths)?;
     let output = Output::create(&args.output, args.write.force)?;
     let passphrase = Wanted::fresh(&args.passphrase).obtain()?;
 

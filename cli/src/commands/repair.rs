@@ -80,6 +80,12 @@ fn beside(args: &Repair, archive: &Archive, console: &Console) -> Done {
         .hint("Write it to a file with -o OUT.")
         .into());
     }
+    codec::not_an_input(path, [&args.file].into_iter().chain(&args.with)).map_err(|failure| {
+        let shown = names::path(&args.file);
+        failure.hint(format!(
+            "Name another file with -o OUT, or heal it where it is: dbs repair {shown} --in-place"
+        ))
+    })?;
     let output = Output::create(path, args.force)?;
     if output.readable().is_none() {
         return Err(Failure::usage(format!(

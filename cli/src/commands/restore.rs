@@ -41,7 +41,10 @@ pub fn run(args: &Restore, console: &Console) -> Result<Code> {
     let archive = codec::open(&args.file, &[], args.threads, &bar)?;
     // The target is looked at before the passphrase is asked for.
     let output = match &args.output {
-        Some(path) => Some(Output::create(path, args.force)?),
+        Some(path) => {
+            codec::not_an_input(path, [&args.file])?;
+            Some(Output::create(path, args.force)?)
+        }
         None => None,
     };
     let wanted = Wanted::existing(&args.passphrase);
