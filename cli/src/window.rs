@@ -51,6 +51,11 @@ impl<'a> Window<'a> {
         parts.filter(|part| part.start < part.end).collect()
     }
 
+    /// Counts a range behind the end of what is left of the payload as lost.
+    pub fn lacks(&mut self, range: Range<u64>) {
+        self.gaps.push(range);
+    }
+
     /// The error that reading ended with, in the library's terms.
     pub fn take_error(&mut self) -> Option<Error> {
         self.error.take()

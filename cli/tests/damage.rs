@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::fs;
+
 use common::{Ended, Place, noise};
 
 /// Sectors of a full block in the profile `light`: header page, data, parity.
@@ -220,6 +222,59 @@ fn salvage_brings_everything_else() {
     assert_eq!(place.read("all/tree/f2"), place.read("tree/f2"));
 }
 
+/// Wipes all sectors of a block copy whose frames say this.
+fn lose(bytes: &mut [u8], is_lost: impl Fn(u8, u64) -> bool) {
+    for sector in bytes.chunks_exact_mut(4096) {
+        let block = u64::from_le_bytes(sector[8..16].try_into().expect("8 bytes"));
+        if is_lost(sector[5], block) {
+            sector.fill(0);
+        }
+    }
+}
+
+#[test]
+fn salvage_of_a_backup_without_its_end() {
+    let place = Place::new();
+    six_files(&place);
+    let whole = place.read("x.dbs");
+    let salvage = ["restore", "x.dbs", "-C", "out", "--salvage", "--json"];
+    // Only the manifest: all of the payload is there, and nothing says so.
+    place.damage("x.dbs", |bytes| lose(bytes, |kind, _| kind == 1));
+    place.run(&["restore", "x.dbs", "-C", "none"]).code(3);
+    let json = place.run(&salvage).code(3).says("its end is lost").json();
+    assert_eq!(json["missing"].as_array().map(Vec::len), Some(0));
+    for n in 0..6 {
+        let name = format!("tree/f{n}");
+        assert_eq!(place.read(&format!("out/{name}")), place.read(&name));
+    }
+    place
+        .run(&["restore", "x.dbs", "-o", "out.tar", "--salvage"])
+        .code(3)
+        .says("its end is lost");
+
+    // A backup that was stopped: data up to some block, and nothing that comes behind.
+    place.write("x.dbs", &whole);
+    place.damage("x.dbs", |bytes| {
+        lose(bytes, |kind, block| kind != 0 || block > 2);
+    });
+    fs::remove_dir_all(place.path("out")).expect("remove");
+    let json = place.run(&salvage).code(3).says("its end is lost").json();
+    for n in 0..4 {
+        let name = format!("tree/f{n}");
+        assert_eq!(place.read(&format!("out/{name}")), place.read(&name));
+    }
+    let missing = &json["missing"][0];
+    assert_eq!(missing["path"], "tree/f4");
+    let saved = place.read(&format!(
+        "out/{}",
+        missing["saved_as"].as_str().expect("name")
+    ));
+    assert!(!saved.is_empty() && saved[..] == place.read("tree/f4")[..saved.len()]);
+    let range = &missing["ranges"][0];
+    assert_eq!(range["start"], saved.len());
+    assert_eq!(range["end"], 600 << 10);
+}
+
 #[test]
 fn two_damaged_copies_make_one_whole() {
     let place = Place::new();
@@ -233,6 +288,55 @@ fn two_damaged_copies_make_one_whole() {
         .run(&["repair", "x.dbs", "--with", "other.dbs", "-o", "y.dbs"])
         .code(0);
     assert!(place.read("y.dbs") == whole);
+}
+
+#[test]
+fn what_is_no_copy_is_not_merged() {
+    let place = Place::new();
+    six_files(&place);
+    let whole = place.read("x.dbs");
+    lose_block_1(&place);
+    place.write("file", "x");
+    place.backup(&["file", "-o", "foreign.dbs"]).code(0);
+    for (other, why) in [
+        (
+            "foreign.dbs",
+            "the 2. of the files to be merged is of another archive",
+        ),
+        (
+            "file",
+            "the 2. of the files to be merged has nothing of a container",
+        ),
+    ] {
+        let args = ["repair", "x.dbs", "--with", other, "-o", "y.dbs"];
+        place.run(&args).code(2).says(why);
+    }
+
+    // The first file has sectors of the archive, and no header page; the other one has one.
+    let mut alone = whole[4096..4096 * 40].to_vec();
+    place.write("alone.dbs", &alone);
+    let args = ["repair", "alone.dbs", "-o", "y.dbs"];
+    place
+        .run(&args)
+        .code(3)
+        .says("no header page")
+        .says("--with");
+    place.write("other.dbs", &whole);
+    let args = ["repair", "alone.dbs", "--with", "other.dbs", "-o", "y.dbs"];
+    place.run(&args).code(0);
+    assert!(place.read("y.dbs") == whole);
+    // What shares nothing with the others is not replaced by them.
+    alone = whole.clone();
+    for (at, byte) in alone.iter_mut().enumerate() {
+        *byte = match at % 4096 {
+            0..4 => *byte,
+            _ => 0x55,
+        };
+    }
+    place.write("alone.dbs", &alone);
+    let args = ["repair", "alone.dbs", "--with", "other.dbs", "--in-place"];
+    place.run(&args).code(3);
+    assert!(place.read("alone.dbs") == alone);
 }
 
 #[test]
@@ -290,55 +394,6 @@ fn every_single_bit_of_a_header_page_matters_to_nobody() {
     let place = Place::new();
     place.write("file", "small");
     place.backup(&["file", "-o", "x.dbs"]).code(0);
-#[test]
-fn what_is_no_copy_is_not_merged() {
-    let place = Place::new();
-    six_files(&place);
-    let whole = place.read("x.dbs");
-    lose_block_1(&place);
-    place.write("file", "x");
-    place.backup(&["file", "-o", "foreign.dbs"]).code(0);
-    for (other, why) in [
-        (
-            "foreign.dbs",
-            "the 2. of the files to be merged is of another archive",
-        ),
-        (
-            "file",
-            "the 2. of the files to be merged has nothing of a container",
-        ),
-    ] {
-        let args = ["repair", "x.dbs", "--with", other, "-o", "y.dbs"];
-        place.run(&args).code(2).says(why);
-    }
-
-    // The first file has sectors of the archive, and no header page; the other one has one.
-    let mut alone = whole[4096..4096 * 40].to_vec();
-    place.write("alone.dbs", &alone);
-    let args = ["repair", "alone.dbs", "-o", "y.dbs"];
-    place
-        .run(&args)
-        .code(3)
-        .says("no header page")
-        .says("--with");
-    place.write("other.dbs", &whole);
-    let args = ["repair", "alone.dbs", "--with", "other.dbs", "-o", "y.dbs"];
-    place.run(&args).code(0);
-    assert!(place.read("y.dbs") == whole);
-    // What shares nothing with the others is not replaced by them.
-    alone = whole.clone();
-    for (at, byte) in alone.iter_mut().enumerate() {
-        *byte = match at % 4096 {
-            0..4 => *byte,
-            _ => 0x55,
-        };
-    }
-    place.write("alone.dbs", &alone);
-    let args = ["repair", "alone.dbs", "--with", "other.dbs", "--in-place"];
-    place.run(&args).code(3);
-    assert!(place.read("alone.dbs") == alone);
-}
-
     let whole = place.read("x.dbs");
     for bit in (0..512 * 8).step_by(311) {
         place.write("d.dbs", &whole);

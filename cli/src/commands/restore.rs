@@ -243,7 +243,8 @@ fn conclude(
         console.note(note);
     }
     let shown = names::path(&args.file);
-    if restored.missing.is_empty() && report.failed_blocks.is_empty() {
+    let ended = !matches!(unlocked, Unlocked::V3(payload) if payload.manifest().is_none());
+    if restored.missing.is_empty() && report.failed_blocks.is_empty() && ended {
         if report.status() != Status::Clean {
             console.note(&report::healed(report));
             console.say(&format!("Write the healed file: dbs repair {shown} -o NEW"));
@@ -268,10 +269,16 @@ fn conclude(
     };
     let mut failure = Failure::new(
         code,
-        format!(
-            "{shown}: {} lost; everything else was restored",
-            count(report.failed_blocks.len() as u64, "block")
-        ),
+        match ended {
+            true => format!(
+                "{shown}: {} lost; everything else was restored",
+                count(report.failed_blocks.len() as u64, "block")
+            ),
+            false => format!(
+                "{shown}: its end is lost, or the backup was never finished; what there is of it was \
+                 restored"
+            ),
+        },
     );
     failure.details = restored.missing.iter().map(Missing::line).collect();
     report::shorten(&mut failure.details);

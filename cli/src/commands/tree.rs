@@ -314,6 +314,8 @@ impl<'a> Tree<'a> {
     fn search(&mut self, payload: &Payload) -> Result<Report> {
         let mut window = Window::new(payload, self.args.salvage);
         let mut at = 0;
+        // Without a manifest, what is left of the payload may end in the middle of a member.
+        let ends_early = self.args.salvage && payload.manifest().is_none();
         while at < payload.len() {
             let mut reader = Reader::new(window.range(at..payload.len()));
             let advanced = reader.advance();
@@ -321,7 +323,11 @@ impl<'a> Tree<'a> {
             let gaps = reader.input().gaps_in(&headers);
             match advanced {
                 Ok(Some(member)) if gaps.is_empty() => {
-                    let data = headers.end..headers.end + reader.remaining();
+                    let data = headers.end..headers.end.saturating_add(reader.remaining());
+                    if ends_early && data.end > payload.len() {
+                        self.make_beginning(&mut window, &member, data, payload.len())?;
+                        break;
+                    }
                     if self.only.wants(&member.path) && self.make(&member, &mut reader)? {
                         let kind = match member.kind {
                             Kind::File => EntryKind::File,
@@ -333,6 +339,10 @@ impl<'a> Tree<'a> {
                 }
                 Ok(None) if gaps.is_empty() => break,
                 Err(e) if gaps.is_empty() => {
+                Err(_) if ends_early && gaps.is_empty() && headers.end == payload.len() => {
+                    self.missing.push(Missing::of_stream(headers));
+                    break;
+                }
                     return Err(self.window_failure(&mut window, &e));
                 }
                 _ => {
@@ -350,6 +360,33 @@ impl<'a> Tree<'a> {
     }
 
     /// Makes one member and says whether it is there now.
+    /// Makes what is there of the member in which the payload ends.
+    fn make_beginning(
+        &mut self,
+        window: &mut Window<'_>,
+        member: &Member,
+        data: Range<u64>,
+        end: u64,
+    ) -> Result<()> {
+        if !self.only.wants(&member.path) {
+            return Ok(());
+        }
+        let mut beginning = member.clone();
+        beginning.size = end - data.start.min(end);
+        // Of a sparse file it cannot be told where what is there belongs.
+        if member.kind != Kind::File
+            || member.sparse.is_some()
+            || beginning.size == 0
+            || !self.make(&beginning, window.range(data.start..end))?
+        {
+            self.lose(&member.path, Vec::new(), None);
+            return Ok(());
+        }
+        window.lacks(end..data.end);
+        self.set_damaged_aside(window, EntryKind::File, &member.path, data);
+        Ok(())
+    }
+
     fn make(&mut self, member: &Member, data: impl Read) -> Result<bool> {
         let shown = || names::show(&member.path);
         if member.kind == Kind::Other {
