@@ -101,7 +101,13 @@ impl<'a> Wanted<'a> {
     }
 
     fn ask(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
-        let typed = rpassword::prompt_password(prompt).map_err(|_| self.missing())?;
+        let typed = rpassword::prompt_password(prompt).map_err(|e| {
+            // At the prompt the terminal hands Ctrl-C over as a key.
+            if e.kind() == io::ErrorKind::Interrupted {
+                crate::signals::interrupt();
+            }
+            self.missing()
+        })?;
         Ok(Zeroizing::new(typed.into_bytes()))
     }
 

@@ -14,6 +14,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::passphrase::Wanted;
 use crate::report;
+use crate::signals;
 
 /// Runs the command.
 ///
@@ -81,6 +82,9 @@ pub fn run(args: &ChangePassphrase, console: &Console) -> Result<Code> {
             file.write_all_at(sector, offset).map_err(|e| {
                 let told = io::Error::from(e.kind());
                 broken = Some(e);
+    signals::advise(format!(
+        "if the change is half done, complete it: dbs repair {shown} --in-place"
+    ));
                 Error::Io(told)
             })
         });

@@ -14,6 +14,7 @@ use crate::names;
 use crate::output::Output;
 use crate::passphrase::Wanted;
 use crate::report::{self, Extents};
+use crate::signals;
 
 /// Runs the command.
 ///
@@ -157,8 +158,14 @@ fn in_place(args: &Repair, archive: &Archive, console: &Console) -> Done {
         // Versions 1 and 2 are written anew as a whole.
         return anew(args, archive, console);
     };
+    let shown = names::path(&args.file);
     let mut written = 0u64;
     let patched = container.patches(|offset, sector| {
+        if written == 0 {
+            signals::advise(format!(
+                "{shown} is no worse than it was; go on with: dbs repair {shown} --in-place"
+            ));
+        }
         written += 1;
         file.write_all_at(sector, offset).map_err(Error::Io)
     });

@@ -18,7 +18,7 @@ use super::path;
 use crate::console::Console;
 use crate::failure::{Code, Failure, Result, reason};
 use crate::names;
-use crate::signals::Unfinished;
+use crate::signals::{Unfinished, hold_off};
 
 /// A stage inside the folder that is restored into.
 #[derive(Debug)]
@@ -117,6 +117,7 @@ impl Stage {
             &mut Vec::new(),
             force,
         )?;
+        let _held = hold_off();
         self.placed = true;
         let mut merged = HashSet::new();
         self.merge(
