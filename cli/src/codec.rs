@@ -249,6 +249,26 @@ pub fn lost_hint(path: &Path, version: Version) -> String {
     }
 }
 
+/// Tells damage from a file that somebody else makes shorter while it is read.
+///
+/// # Errors
+/// It has become shorter since it was opened.
+pub fn not_shrunk(archive: &Archive, path: &Path) -> Result<()> {
+    let (Ok(container), Ok(found)) = (archive.v3(), path.metadata()) else {
+        return Ok(());
+    };
+    let (was, is) = (container.file_len(), found.len());
+    if !found.is_file() || is >= was {
+        return Ok(());
+    }
+    let shown = names::path(path);
+    Err(Failure::new(
+        Code::System,
+        format!("{shown} became shorter while it was read: it had {was} bytes and has {is}"),
+    )
+    .hint("Let whatever writes to it come to its end, and run the same command again."))
+}
+
 /// Gives a report of part of a container the totals of the whole.
 pub fn fill_totals(report: &mut Report, archive: &Archive) {
     if let Ok(container) = archive.v3() {

@@ -165,6 +165,63 @@ fn combinations_that_cannot_be() {
     assert_eq!(place.names(), ["file", "x.dbs"]);
 }
 
+/// Not damage: the bytes are gone because somebody takes them away.
+#[test]
+fn a_backup_that_shrinks_while_it_is_read() {
+    let place = Place::new();
+    place.write("file", noise(3_000_000, 8));
+    place.backup(&["file", "-o", "x.dbs"]).code(0);
+    let mut child = place
+        .command(&["restore", "x.dbs", "-o", "out", "--passphrase-stdin"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("spawn");
+    // It is open once there is an output, and not read before there is a passphrase.
+    while place.names().len() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let file = fs::File::options().write(true).open(place.path("x.dbs"));
+    file.expect("open").set_len(100_000).expect("truncate");
+    let mut stdin = child.stdin.take().expect("stdin");
+    writeln!(stdin, "{}", common::PASSPHRASE).expect("feed");
+    let ended = common::Ended::of(child.wait_with_output().expect("wait"));
+    ended.code(7).says("became shorter while it was read");
+    assert_eq!(place.names(), ["file", "x.dbs"]);
+}
+
+/// Whenever it comes: a tree is there as a whole, or not at all.
+#[test]
+fn a_signal_finds_no_half_of_a_tree() {
+    const FILES: usize = 2000;
+    let place = Place::new();
+    for n in 0..FILES {
+        place.write(&format!("tree/{n}"), "x");
+    }
+    place.backup(&["tree", "-o", "x.dbs"]).code(0);
+    let begun = Instant::now();
+    place.run(&["restore", "x.dbs", "-C", "out"]).code(0);
+    let whole = begun.elapsed();
+    for trial in 0..16 {
+        let _ = fs::remove_dir_all(place.path("out"));
+        let mut child = place.command(&["restore", "x.dbs", "-C", "out", "-q"]);
+        let mut child = child.stderr(Stdio::piped()).spawn().expect("spawn");
+        std::thread::sleep(whole * trial / 12);
+        let id = rustix::process::Pid::from_child(&child);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
+        child.wait().expect("wait");
+        let restored = fs::read_dir(place.path("out/tree")).map_or(0, Iterator::count);
+        assert!(restored == 0 || restored == FILES, "{restored} of {FILES}");
+        let left = fs::read_dir(place.path("out"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for entry in left {
+            assert_eq!(entry.file_name(), "tree");
+        }
+    }
+}
+
 #[test]
 fn a_full_disk() {
     let place = Place::new();

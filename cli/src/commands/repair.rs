@@ -31,7 +31,10 @@ pub fn run(args: &Repair, console: &Console) -> Result<Code> {
     let (report, what) = match done {
         Ok(done) => done,
         Err(Stopped::Failure(failure)) => return Err(*failure),
-        Err(Stopped::Library(error)) => return Err(beyond_repair(args, &archive, error)),
+        Err(Stopped::Library(error)) => {
+            codec::not_shrunk(&archive, &args.file)?;
+            return Err(beyond_repair(args, &archive, error));
+        }
     };
     if args.json {
         report::print_json(report::json(&report, &Extents::unknown()), false)?;

@@ -48,7 +48,11 @@ pub fn run(args: &Restore, console: &Console) -> Result<Code> {
         None => None,
     };
     let wanted = Wanted::existing(&args.passphrase);
-    let (unlocked, passphrase) = codec::unlock(&archive, &args.file, &wanted, args.salvage)?;
+    let unlocked = codec::unlock(&archive, &args.file, &wanted, args.salvage);
+    if unlocked.is_err() {
+        codec::not_shrunk(&archive, &args.file)?;
+    }
+    let (unlocked, passphrase) = unlocked?;
     let to_stdout = output.as_ref().is_some_and(Output::is_stdout);
     let done = match (output, &args.directory, &unlocked) {
         (Some(output), _, Unlocked::V3(payload)) => stream(args, payload, output),
@@ -61,6 +65,9 @@ pub fn run(args: &Restore, console: &Console) -> Result<Code> {
         (None, None, _) => Err(Failure::usage("give -C DIR or -o FILE")),
     };
     bar.clear();
+    if !matches!(&done, Ok(done) if done.report.status() == Status::Clean) {
+        codec::not_shrunk(&archive, &args.file)?;
+    }
     let mut restored = match done {
         Ok(restored) => restored,
         Err(failure) if failure.code == Code::Lost && failure.details.is_empty() => {

@@ -24,6 +24,9 @@ pub fn run(args: &Validate, console: &Console) -> Result<Code> {
         .validate(passphrase.as_ref())
         .map_err(|e| codec::failure(e, &args.file))?;
     bar.clear();
+    if report.status() != Status::Clean {
+        codec::not_shrunk(&archive, &args.file)?;
+    }
     let mut extents = Extents::unknown();
     if !report.failed_blocks.is_empty()
         && let Some(passphrase) = &passphrase
