@@ -46,7 +46,7 @@ pub enum Command {
 
 /// Where the passphrase comes from.
 #[derive(Debug, Default, Clone, Args)]
-#[command(next_help_heading = "Passphrase")]
+#[command(next_help_heading = "Passphrase (or $DBS_PASSPHRASE)")]
 pub struct PassphraseArgs {
     /// Read the passphrase from the first line of this file
     #[arg(long, value_name = "F", conflicts_with = "passphrase_stdin")]

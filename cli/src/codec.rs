@@ -202,6 +202,15 @@ pub fn failure(error: Error, path: &Path) -> Failure {
         Error::NotDbs(_) => fail(Code::Format, error.to_string()).hint(
             "If it should be a backup, nothing of it is left in this file. Take another copy.",
         ),
+        Error::Unsupported(_) => fail(Code::Format, error.to_string())
+            .hint("A newer dbs may read it. Otherwise take another copy of the backup."),
+        // Without a header page, or the headers of an older version, nothing can be had.
+        Error::Damaged(ref damage) if damage.blocks.is_empty() => {
+            fail(Code::Lost, error.to_string()).hint(format!(
+                "Take another copy of this backup. Copies of version 3 can be merged: \
+                 dbs repair {shown} --with OTHER -o NEW"
+            ))
+        }
         Error::Damaged(ref damage) => {
             let lines = report::failed_lines(&damage.blocks, &Extents::unknown());
             let mut failure =
@@ -223,15 +232,6 @@ pub fn failure(error: Error, path: &Path) -> Failure {
         Error::Misuse(what) => fail(Code::Usage, what),
         other => fail(Code::System, other.to_string()),
     }
-        Error::Unsupported(_) => fail(Code::Format, error.to_string())
-            .hint("A newer dbs may read it. Otherwise take another copy of the backup."),
-        // Without a header page, or the headers of an older version, nothing can be had.
-        Error::Damaged(ref damage) if damage.blocks.is_empty() => {
-            fail(Code::Lost, error.to_string()).hint(format!(
-                "Take another copy of this backup. Copies of version 3 can be merged: \
-                 dbs repair {shown} --with OTHER -o NEW"
-            ))
-        }
 }
 
 /// What to do about damage beyond repair.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::names;
+use crate::output::folder_of;
 
 /// The result of a command's parts.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -78,6 +79,15 @@ impl Failure {
                 "Nothing was left behind. Free some space, or write to another disk, and run the \
                  same command again.",
             ),
+            io::ErrorKind::NotFound => failure.hint(format!(
+                "See what is there: ls -l {}",
+                names::path(folder_of(path))
+            )),
+            io::ErrorKind::PermissionDenied => failure.hint(format!(
+                "See who may do that: ls -ld {0} {1}",
+                names::path(folder_of(path)),
+                names::path(path)
+            )),
             _ => failure,
         }
     }

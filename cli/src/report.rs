@@ -110,16 +110,25 @@ fn failed_json(block: &FailedBlock, extents: &Extents) -> Value {
     Value::Object(object)
 }
 
-/// The failed blocks for people, a line each, and the files that they touch.
+/// The failed blocks for people, a line for each run of them, and the files that it touches.
 pub fn failed_lines(failed: &[FailedBlock], extents: &Extents) -> Vec<String> {
     let mut lines = Vec::new();
-    for block in failed {
-        let mut line = format!("block {} ({})", block.block, block.kind);
-        if let Some(range) = &block.payload {
-            line += &format!(": bytes {} to {} of the payload", range.start, range.end);
+    let next_to = |a: &FailedBlock, b: &FailedBlock| a.block + 1 == b.block && a.kind == b.kind;
+    for run in failed.chunk_by(next_to) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        let mut line = match run.len() {
+            1 => format!("block {} ({})", first.block, first.kind),
+            _ => format!("blocks {} to {} ({})", first.block, last.block, first.kind),
+        };
+        let mut whole = first.clone();
+        if let (Some(from), Some(to)) = (&first.payload, &last.payload) {
+            line += &format!(": bytes {} to {} of the payload", from.start, to.end);
+            whole.payload = Some(from.start..to.end);
         }
         lines.push(line);
-        for extent in extents.touched(block).unwrap_or_default() {
+        for extent in extents.touched(&whole).unwrap_or_default() {
             lines.push(format!("  in {}", names::show(&extent.path)));
         }
     }
@@ -150,8 +159,11 @@ pub fn sentence(report: &Report) -> String {
             report.blocks_healed
         ),
         Status::Unrecoverable => format!(
-            "damaged beyond repair: {} of {blocks} are lost; {}",
-            report.failed_blocks.len(),
+            "damaged beyond repair: {} lost; {}",
+            match is_known(report) {
+                true => format!("{} of {blocks}", report.failed_blocks.len()),
+                false => count(report.failed_blocks.len() as u64, "block"),
+            },
             bad(report)
         ),
     }
@@ -167,12 +179,21 @@ pub fn healed(report: &Report) -> String {
     )
 }
 
-fn bad(report: &Report) -> String {
-    format!(
-        "{} of {} bad",
-        report.sectors_bad,
-        count(report.sectors, part(report))
-    )
+/// How many sectors are bad.
+pub fn bad(report: &Report) -> String {
+    match is_known(report) {
+        true => format!(
+            "{} of {} bad",
+            report.sectors_bad,
+            count(report.sectors, part(report))
+        ),
+        false => format!("{} bad", count(report.sectors_bad, part(report))),
+    }
+}
+
+/// Whether it is known how large the undamaged file was.
+fn is_known(report: &Report) -> bool {
+    report.sectors > 0
 }
 
 /// What the parts of a file are called that are bad or not.
@@ -193,12 +214,15 @@ pub fn headline(report: &Report) -> String {
             count(report.failed_blocks.len() as u64, "block")
         ),
     };
-    format!(
-        "version {}, {}, {}: {state}",
-        report.version.number(),
-        count(report.blocks, "block"),
-        count(report.sectors, part(report))
-    )
+    let size = match is_known(report) {
+        true => format!(
+            "{}, {}",
+            count(report.blocks, "block"),
+            count(report.sectors, part(report))
+        ),
+        false => format!("{} seen", count(report.blocks, "block")),
+    };
+    format!("version {}, {size}: {state}", report.version.number())
 }
 
 #[cfg(test)]

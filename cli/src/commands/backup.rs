@@ -8,7 +8,7 @@ use dbs::{Entry, EntryKind, Passphrase, Status};
 
 use crate::args::{Backup, Verify, WriteArgs};
 use crate::codec;
-use crate::console::{Bar, Console, bytes, count};
+use crate::console::{Bar, Console, bytes};
 use crate::container::{self, Media, Writer};
 use crate::failure::{Code, Failure, Result};
 use crate::names;
@@ -69,7 +69,10 @@ pub fn run(args: &Backup, console: &Console) -> Result<Code> {
             Code::Lost,
             format!(
                 "{} could not be read; the backup was written without what is missing",
-                count(done.unreadable, "file or folder")
+                match done.unreadable {
+                    1 => "1 file or folder".into(),
+                    n => format!("{n} files or folders"),
+                }
             ),
         )
         .hint("The lines above name them. Back up again once they can be read."));

@@ -63,11 +63,17 @@ pub fn run(args: &ChangePassphrase, console: &Console) -> Result<Code> {
         .validate(None)
         .map_err(|e| codec::failure(e, &args.file))?;
     bar.clear();
-    if report.status() != Status::Clean {
-        return Err(
-            Failure::usage(format!("{shown} is {}", report::sentence(&report)))
-                .hint(format!("Heal it first: dbs repair {shown} --in-place")),
-        );
+    let state = || format!("{shown} is {}", report::sentence(&report));
+    match report.status() {
+        Status::Clean => {}
+        Status::Recoverable => {
+            return Err(Failure::usage(state())
+                .hint(format!("Heal it first: dbs repair {shown} --in-place")));
+        }
+        Status::Unrecoverable => {
+            return Err(Failure::new(Code::Lost, state())
+                .hint(codec::lost_hint(&args.file, archive.version())));
+        }
     }
 
     let kdf = codec::kdf(args.kdf);
@@ -76,15 +82,15 @@ pub fn run(args: &ChangePassphrase, console: &Console) -> Result<Code> {
         (PassphraseAction::Change, Some(new)) => PassphraseChange::Replace(new.clone(), kdf),
         _ => PassphraseChange::Remove,
     };
+    signals::advise(format!(
+        "if the change is half done, complete it: dbs repair {shown} --in-place"
+    ));
     let mut broken = None;
     let changed =
         codec::v3(&archive, &args.file)?.change_passphrase(&current, change, |offset, sector| {
             file.write_all_at(sector, offset).map_err(|e| {
                 let told = io::Error::from(e.kind());
                 broken = Some(e);
-    signals::advise(format!(
-        "if the change is half done, complete it: dbs repair {shown} --in-place"
-    ));
                 Error::Io(told)
             })
         });

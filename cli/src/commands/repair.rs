@@ -46,13 +46,9 @@ pub fn run(args: &Repair, console: &Console) -> Result<Code> {
     console.say(&match report.status() {
         Status::Clean => format!("{shown} is not damaged; {what}"),
         _ => format!(
-            "{shown}: {} healed, {} {} were bad; {what}",
+            "{shown}: {}, {} healed; {what}",
+            report::bad(&report),
             count(report.blocks_healed, "block"),
-            report.sectors_bad,
-            match report.sectors_bad {
-                1 => report::part(&report).to_string(),
-                _ => format!("{}s", report::part(&report)),
-            },
         ),
     });
     Ok(Code::Done)
@@ -161,8 +157,8 @@ fn in_place(args: &Repair, archive: &Archive, console: &Console) -> Done {
         // Versions 1 and 2 are written anew as a whole.
         return anew(args, archive, console);
     };
-    let shown = names::path(&args.file);
     let mut written = 0u64;
+    let shown = names::path(&args.file);
     let patched = container.patches(|offset, sector| {
         if written == 0 {
             signals::advise(format!(

@@ -135,9 +135,14 @@ fn stream(args: &Restore, payload: &Payload, output: Output) -> Result<Restored>
     output.commit()?;
     let missing = report.failed_blocks.iter();
     let missing = missing.filter_map(|block| block.payload.clone());
+    let missing: Vec<Missing> = missing.map(Missing::of_stream).collect();
+    let summary = match missing.is_empty() {
+        true => format!("restored {}", bytes(payload.len())),
+        false => format!("wrote {}, zeros for what is lost", bytes(payload.len())),
+    };
     Ok(Restored {
-        missing: missing.map(Missing::of_stream).collect(),
-        summary: format!("restored {}", bytes(payload.len())),
+        missing,
+        summary,
         report,
         refused: 0,
     })

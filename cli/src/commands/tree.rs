@@ -56,8 +56,9 @@ impl Missing {
         let ranges = self.ranges.iter();
         let ranges = ranges.map(|range| json!({"start": range.start, "end": range.end}));
         object.insert("ranges".into(), ranges.collect());
-        if let Some(saved) = &self.saved_as {
-            names::json(&mut object, "saved_as", saved);
+        match &self.saved_as {
+            Some(saved) => names::json(&mut object, "saved_as", saved),
+            None => drop(object.insert("saved_as".into(), Value::Null)),
         }
         Value::Object(object)
     }
@@ -313,9 +314,9 @@ impl<'a> Tree<'a> {
     /// Restores members by searching for them: what is left when the index is lost.
     fn search(&mut self, payload: &Payload) -> Result<Report> {
         let mut window = Window::new(payload, self.args.salvage);
-        let mut at = 0;
         // Without a manifest, what is left of the payload may end in the middle of a member.
         let ends_early = self.args.salvage && payload.manifest().is_none();
+        let mut at = 0;
         while at < payload.len() {
             let mut reader = Reader::new(window.range(at..payload.len()));
             let advanced = reader.advance();
@@ -338,11 +339,11 @@ impl<'a> Tree<'a> {
                     at = data.end.next_multiple_of(BLOCK);
                 }
                 Ok(None) if gaps.is_empty() => break,
-                Err(e) if gaps.is_empty() => {
                 Err(_) if ends_early && gaps.is_empty() && headers.end == payload.len() => {
                     self.missing.push(Missing::of_stream(headers));
                     break;
                 }
+                Err(e) if gaps.is_empty() => {
                     return Err(self.window_failure(&mut window, &e));
                 }
                 _ => {
@@ -359,7 +360,6 @@ impl<'a> Tree<'a> {
         self.report_of(window, payload)
     }
 
-    /// Makes one member and says whether it is there now.
     /// Makes what is there of the member in which the payload ends.
     fn make_beginning(
         &mut self,
@@ -387,6 +387,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
+    /// Makes one member and says whether it is there now.
     fn make(&mut self, member: &Member, data: impl Read) -> Result<bool> {
         let shown = || names::show(&member.path);
         if member.kind == Kind::Other {

@@ -41,7 +41,7 @@ pub fn run(args: &Validate, console: &Console) -> Result<Code> {
     if args.json {
         report::print_json(report::json(&report, &extents), false)?;
     } else if !(console.is_quiet() && status == Status::Clean) {
-        let text = text(args, &report, &extents);
+        let text = text(args, &report, &extents, passphrase.is_some());
         io::stdout()
             .lock()
             .write_all(text.as_bytes())
@@ -55,20 +55,20 @@ pub fn run(args: &Validate, console: &Console) -> Result<Code> {
     })
 }
 
-fn text(args: &Validate, report: &Report, extents: &Extents) -> String {
+fn text(args: &Validate, report: &Report, extents: &Extents, unlocked: bool) -> String {
     let shown = names::path(&args.file);
     let mut lines = vec![format!("{shown}: {}", report::headline(report))];
     if report.status() != Status::Clean {
         lines.push(format!(
-            "  {} bad, {} healed",
-            count(report.sectors_bad, report::part(report)),
+            "  {}, {} to be healed",
+            report::bad(report),
             count(report.blocks_healed, "block")
         ));
     }
     let failed = report::failed_lines(&report.failed_blocks, extents);
     lines.extend(failed.iter().map(|line| format!("  {line}")));
     lines.extend(report.notes.iter().map(|note| format!("  {note}")));
-    if !report.decrypted {
+    if !unlocked {
         let advice = "  nothing was decrypted: give a passphrase to check the contents as well";
         lines.push(advice.into());
     }
