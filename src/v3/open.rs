@@ -61,7 +61,7 @@ impl Structure {
         }
         let found = match found {
             Some(found) => found,
-            None => any_page(sources)?,
+            None => page_of_others(sources, limits)?,
         };
         Self::open_scanned(found, sources, limits, &mut notes)
     }
@@ -170,10 +170,11 @@ impl Structure {
             .iter()
             .map(|source| Survey::new(&**source, &archive, &geometry, limits))
             .collect::<Result<_>>()?;
-        if surveys.iter().any(Survey::is_of_another_archive) {
-            return Err(Error::Misuse(
-                "the files are not replicas of one archive".into(),
-            ));
+        if let Some(i) = surveys.iter().position(Survey::is_of_another_archive) {
+            return Err(Error::Misuse(format!(
+                "the {}. of the files to be merged is of another archive",
+                i + 1
+            )));
         }
         let mut older = None;
         for (i, (source, survey)) in sources.iter().zip(&surveys).enumerate() {
@@ -296,16 +297,25 @@ impl Structure {
     }
 }
 
-/// The header page of the first file that has one, which decides what the archive is.
-fn any_page(sources: &[Arc<dyn Source>]) -> Result<Found> {
+/// The header page of the first file that has one, which decides what the archive is. The first file of all
+/// has lost its own; it must hold some sector of that archive, or it is taken for something else.
+fn page_of_others(sources: &[Arc<dyn Source>], limits: &Limits) -> Result<Found> {
     let mut lost = None;
     for source in sources {
-        match vote(&**source) {
+        let found = match vote(&**source) {
             Err(error @ (Error::Damaged(_) | Error::NotDbs(_))) => {
                 lost.get_or_insert(error);
+                continue;
             }
-            found => return found,
+            found => found?,
+        };
+        if let (Some(error), Some(first)) = (lost, sources.first()) {
+            let survey = Survey::new(&**first, &found.archive, &found.page.geometry, limits)?;
+            if survey.pieces.is_empty() {
+                return Err(error);
+            }
         }
+        return Ok(found);
     }
     Err(lost.unwrap_or_else(|| Error::Misuse("no file to open".into())))
 }
