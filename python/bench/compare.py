@@ -192,7 +192,8 @@ def machine(python: str) -> str:
     versions = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     return (
         f"Measured on {datetime.date.today():%Y-%m-%d} with `bash python/bench/run`: {model}, "
-        f"{os.cpu_count()} cores, {platform.system()}, {versions.stdout.strip()}."
+        f"{os.cpu_count()} cores, {platform.system()}, {versions.stdout.strip()}; load average "
+        f"{os.getloadavg()[2]:.0f} at its end."
     )
 
 
@@ -202,7 +203,8 @@ def main() -> None:
     rounds = int(sys.argv[5]) if len(sys.argv) > 5 else 1
     pythons = {"0.7.0": os.path.abspath(theirs), "ours": os.path.abspath(ours)}
     data = Path(work).resolve()
-    lines = [machine(ours), *compare(project, data, pythons, rounds), ""]
+    table = compare(project, data, pythons, rounds)
+    lines = [machine(ours), *table, ""]
     print("\n".join(lines), flush=True)
     more = scale(project, data, pythons["ours"])
     print("\n".join(more))
