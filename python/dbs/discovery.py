@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
-from django.db import models, router
+from django.db import connections, models, router
 
 from . import conf
 from .exceptions import ConfigurationError
@@ -104,6 +104,7 @@ def discover(
         wanted = {m.lower() if isinstance(m, str) else m._meta.label_lower for m in only}
     notes: list[str] = []
     plans: dict[str, ModelPlan] = {}
+    elsewhere: dict[str, list[str]] = {}
     for model in apps.get_models(include_auto_created=False):
         meta = model._meta
         label = meta.label_lower
@@ -115,6 +116,9 @@ def discover(
             notes.append(f"{meta.label} is not managed by Django and was left out.")
             continue
         if not router.allow_migrate_model(using, model):
+            alias = _database_of(model)
+            if alias is not None:
+                elsewhere.setdefault(alias, []).append(meta.label)
             continue
         plan = plan_model(model, registry)
         plans[label] = plan
@@ -134,9 +138,19 @@ def discover(
                 f"There is no model {', '.join(unknown)} to back up. Use app_label.ModelName; "
                 "proxies, unmanaged and excluded models have no rows of their own."
             )
+    for alias, labels in elsewhere.items():
+        notes.append(
+            f"{', '.join(labels)}: in the database {alias!r} and not in this backup. Back it up as "
+            f"well, with --database {alias} (using={alias!r})."
+        )
     if wanted is None:
         notes += _left_out_targets(plans)
     return Scope(_dependencies_first(plans), notes)
+
+
+def _database_of(model: Any) -> str | None:
+    """The database that has the model's table, if the routers let any have it."""
+    return next((a for a in connections if router.allow_migrate_model(a, model)), None)
 
 
 def has_natural_key(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import pytest
@@ -19,6 +20,7 @@ from dbs import (
     restore_backup,
     validate_backup,
 )
+from dbs.backup import write_backup
 from tests.zoo.models import Authorship, Article, Node, Tag, Upload, UUIDKey, Watched
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -256,6 +258,17 @@ def test_a_snapshot_is_one_moment():
     rows = list_backup(buffer.getvalue(), "x").rows
     assert rows["zoo.tag"] == 1 and rows["zoo.article"] == 0
     assert models.QuerySet(model=Tag, using="postgres").count() == 2
+
+
+def test_models_of_another_database_are_told():
+    """A backup is of one database: what the routers keep elsewhere must not be missed in silence."""
+    if "postgres" not in connections.databases:
+        pytest.skip("postgres is not to be had on this machine")
+    report = write_backup(io.BytesIO(), "x", **KDF)
+    (note,) = [note for note in report.notes if "--database" in note]
+    assert note.startswith("pgzoo.") and "in the database 'postgres'" in note
+    assert not [n for n in write_backup(io.BytesIO(), "x", using="postgres", **KDF).notes
+                if "--database" in n]
 
 
 def test_references_to_models_that_are_left_out_are_told(settings):
