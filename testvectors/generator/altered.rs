@@ -2,6 +2,7 @@
 
 use super::damage::noise;
 use super::forge::*;
+use super::pages::change;
 use super::refuse::SMALL;
 use super::{Base, Expect, Set};
 
@@ -76,6 +77,11 @@ fn sealed_first(forge: &mut Forge, data_key: &[u8; 32], archive: &[u8; 16], kind
 }
 
 pub fn add(set: &mut Set) {
+    blocks(set);
+    tables(set);
+}
+
+fn blocks(set: &mut Set) {
     for (name, comment, change) in CHANGES {
         let payload = painted(3 * SMALL.c() + 100);
         let mut forge = Forge::new(SMALL);
@@ -92,5 +98,48 @@ pub fn add(set: &mut Set) {
         };
         let path = format!("refuse/authentication-{name}.vec");
         set.body(&path, comment, &Expect::sealed("authentication"), base);
+    }
+}
+
+/// Table blocks that are valid and not those of the archive: what a reader without the key believes.
+fn tables(set: &mut Set) {
+    let payload = painted(3 * SMALL.c() + 100);
+    let whole = Forge::whole(SMALL, 0, &payload);
+    // D and I are 4 and 0, so the entry of the manifest is the fifth.
+    for (name, comment, changes, restore, failed) in [
+        (
+            "table-counts",
+            "D and I of the table are others than those of the manifest, and their sum is the same.",
+            "8=03 16=01",
+            "",
+            3,
+        ),
+        (
+            "table-manifest",
+            "The entry of the manifest in the table was altered. It is no part of the root.",
+            "165^01",
+            "success",
+            4,
+        ),
+    ] {
+        let mut forge = whole.clone();
+        let number = forge.n() - 1;
+        let mut data = forge.blocks.pop().unwrap().data;
+        change(&mut data, changes);
+        data.truncate(data.len() - 32);
+        forge.table_hash(number, &mut data);
+        forge.blocks.push(Block { kind: 2, data });
+        let expect = Expect {
+            restore,
+            validate_unlocked: "authentication",
+            ..Expect::lost(&[failed])
+        };
+        let base = Base {
+            bytes: forge.file(),
+            forge,
+            payload: payload.clone(),
+        };
+        let path = format!("refuse/authentication-{name}.vec");
+        set.body(&path, comment, &expect, base);
     }
 }
