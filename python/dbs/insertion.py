@@ -174,6 +174,25 @@ class Insertion:
             sql = head + ", ".join([self._marks] * len(part)) + suffix
             cursor.execute(sql, [value for row in part for value in row])
 
+    def drop_same_links(self, params: list[list[Any]]) -> None:
+        """For the table of a many-to-many field: deletes links that the rows bring under other ids.
+
+        A link that was taken away and made again has another id and says the same.
+        """
+        quote = self.loader.connection.ops.quote_name
+        meta = self.loader.model._meta
+        ends = [f for f in meta.local_concrete_fields if f.remote_field is not None]
+        columns = [self.columns.index(f) for f in (*ends, meta.pk)]
+        same = " AND ".join([*(f"{quote(f.column)} = %s" for f in ends), f"{quote(meta.pk.column)} <> %s"])
+        with self.loader.connection.cursor() as cursor:
+            for start in range(0, len(params), 250):
+                part = params[start : start + 250]
+                condition = " OR ".join([f"({same})"] * len(part))
+                cursor.execute(
+                    f"DELETE FROM {quote(meta.db_table)} WHERE {condition}",  # noqa: S608
+                    [row[i] for row in part for i in columns],
+                )
+
     def update(self, cursor: Any, params: list[Any]) -> None:
         if not self._updated:
             return

@@ -68,6 +68,8 @@ class RowLoader:
         plan = self._plans.get(shape)
         if plan is None:
             plan = self._plans[shape] = Insertion(self, shape)
+        if self.merge and self.model._meta.auto_created:
+            plan.drop_same_links(plan.params(rows))
         if self.watched or not plan.bulk:
             self._one_by_one(rows, plan)
         else:

@@ -147,6 +147,18 @@ def _labels(chosen: Any) -> set[str] | None:
     return {m.lower() if isinstance(m, str) else m._meta.label_lower for m in chosen}
 
 
+def _links_of(labels: set[str]) -> set[str]:
+    """The tables of their many-to-many fields, which no model of their own stands for."""
+    found = set()
+    for label in labels:
+        with contextlib.suppress(LookupError, ValueError):
+            for many in apps.get_model(label)._meta.local_many_to_many:
+                through = many.remote_field.through
+                if through._meta.auto_created:
+                    found.add(through._meta.label_lower)
+    return found
+
+
 class _Restore:
     def __init__(
         self,
@@ -246,6 +258,7 @@ class _Restore:
                 raise RestoreError(
                     f"The backup has no rows of {', '.join(unknown)}. It has: {', '.join(labels)}."
                 )
+            self.only_models |= _links_of(self.only_models)
         if not self.data:
             return
         self._compare_migrations(meta)

@@ -46,6 +46,47 @@ def test_merge_is_the_default(using):
     assert (result.rows, result.inserted, result.updated) == (2, 1, 1)
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_links_that_were_made_again_are_merged(using, watched):
+    """Taken away and made again, a link of a many-to-many field has another id."""
+    one, two, three = (Tag.objects.using(using).create(name=n) for n in ("one", "two", "three"))
+    article = Article.objects.using(using).create()
+    other = Article.objects.using(using).create()
+    article.tags.set([one, two])
+    links = Article.tags.through.objects.using(using).order_by("pk")
+    before = set(links.values_list("pk", "article_id", "tag_id"))
+    blob = create_backup("x", using=using, **KDF)
+    article.tags.clear()
+    article.tags.set([two, one])
+    other.tags.add(three)
+    more = links.get(article=other)
+
+    def receiver(**kwargs):
+        pass
+
+    if watched:
+        signals.post_save.connect(receiver)
+    try:
+        restore_backup(blob, "x", using=using)
+    finally:
+        signals.post_save.disconnect(receiver)
+    after = set(links.values_list("pk", "article_id", "tag_id"))
+    assert after == before | {(more.pk, other.pk, three.pk)}
+
+
+def test_a_chosen_model_brings_its_links(using):
+    tag = Tag.objects.using(using).create(name="one")
+    article = Article.objects.using(using).create()
+    article.tags.add(tag)
+    blob = create_backup("x", using=using, **KDF)
+    article.tags.clear()
+    tag.name = "kept"
+    tag.save()
+    report = restore_backup(blob, "x", using=using, models=["zoo.Article"])
+    assert sorted(report.models) == ["zoo.article", "zoo.article_related", "zoo.article_tags"]
+    assert [t.name for t in article.tags.all()] == ["kept"]
+
+
 def test_flush_replaces(using):
     rows = Tag.objects.using(using)
     rows.create(id=1, name="one")
