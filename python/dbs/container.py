@@ -152,7 +152,8 @@ def atomic_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
         named = True
     try:
         with os.fdopen(fd, "w+b", buffering=0) as file:
-            yield file
+            with naming(path):
+                yield file
             os.fsync(file.fileno())
             if not named:
                 # Naming a directory makes Python use linkat(), which follows the link in /proc.
@@ -175,6 +176,20 @@ def atomic_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
         if named:
             with contextlib.suppress(OSError):
                 os.unlink(part)
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """A full or failing disk is said with the file that it is about, which writing does not know."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _OF_THE_DISK:
+            error.filename = path
+        raise
+
+
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 def _sync_directory(directory: str) -> None:

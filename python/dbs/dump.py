@@ -18,14 +18,14 @@ import uuid
 from collections.abc import Generator
 from typing import Any
 
-from django.db import connections, models
+from django.db import DatabaseError, connections, models
 from django.db.models import Q
 from django.db.models.expressions import ExpressionWrapper
 from django.utils.duration import duration_string
 from django.utils.functional import Promise
 
 from .discovery import ModelPlan
-from .exceptions import BackupError
+from .exceptions import BackupError, database_says
 from .natural import NaturalKeys
 
 #: Rows handled at a time.
@@ -181,7 +181,14 @@ class RowDumper:
         return models.QuerySet(model=self.plan.model, using=self.using)
 
     def count(self) -> int:
-        return self.queryset().order_by().count()
+        try:
+            return self.queryset().order_by().count()
+        except DatabaseError as error:
+            raise BackupError(
+                f"The table of {self.plan.model._meta.label} cannot be read: "
+                f"{database_says(error)}. Run `manage.py migrate` first, or leave the model out "
+                "with DBS_EXCLUDE_MODELS."
+            ) from error
 
     def _columns(self) -> tuple[list[str], dict[str, Any], list[str]]:
         names = [f.attname for f in self.fields]

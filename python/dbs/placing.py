@@ -21,6 +21,7 @@ from django.core.files import File as DjangoFile
 from django.core.files.storage import FileSystemStorage, default_storage
 
 from . import conf
+from .container import naming
 from .events import File, Meta
 from .exceptions import RestoreError
 from .files import is_plain_storage, storage_aliases, unwrap
@@ -207,7 +208,9 @@ class Placer:
             return 0
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         size = 0
-        with os.fdopen(fd, "wb", buffering=0) as out:
+        # What it is staged in is gone when the message is read: the directory around it is meant.
+        around = os.path.dirname(os.path.dirname(path))
+        with naming(around), os.fdopen(fd, "wb", buffering=0) as out:
             for piece in pieces(file.stream):
                 view = memoryview(piece)
                 while view:

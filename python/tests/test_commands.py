@@ -14,6 +14,7 @@ from unittest import mock
 import pytest
 from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import override_settings
 
 from dbs import create_backup
@@ -157,6 +158,42 @@ def test_what_does_not_exist_is_named(tmp_path):
     assert code == 2 and "DATABASES has: default" in err
     code, out, err = run("dbs_backup", "/proc/b.dbs")
     assert code == 7 and err == "/proc: No such file or directory."
+
+
+def test_tables_that_are_not_there(tmp_path, monkeypatch):
+    import dbs.dump
+
+    def missing(self):
+        raise OperationalError("no such table: zoo_tag")
+
+    monkeypatch.setattr(dbs.dump.RowDumper, "queryset", missing)
+    code, out, err = run("dbs_backup", str(tmp_path / "b.dbs"))
+    assert code == 7 and "no such table: zoo_tag. Run `manage.py migrate` first" in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    import resource
+
+    row = Upload.objects.create()
+    row.file.save("large.bin", ContentFile(os.urandom(9000)))
+    path = str(tmp_path / "b.dbs")
+    whole = str(tmp_path / "whole.dbs")
+    run("dbs_backup", whole)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        code, out, err = run("dbs_backup", path)
+        restored = run("dbs_restore", whole, "--no-data")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (code, err) == (7, f"{path}: File too large.")
+    assert os.listdir(tmp_path) == ["whole.dbs"]
+    place = row.file.storage.location
+    assert restored == (7, "", f"{place}: File too large.")
+    assert not [name for name in os.listdir(place) if name.startswith(".dbs")]
 
 
 def test_retention(tmp_path):
