@@ -165,6 +165,23 @@ fn combine(
     if let Some(encoded) = explore(&all, budget, prove) {
         return Outcome::Proven(encoded);
     }
+    // A row of the code may be that of another place, and the other copy's only needs correction.
+    let mut more = false;
+    for (i, row) in rows(len).enumerate() {
+        let words = words(&row);
+        let doubted = words.iter().any(|word| word.bytes != all[i][0].bytes);
+        if all[i][0].spare < i32::MAX || !doubted || !budget.take(words.len()) {
+            continue;
+        }
+        let before = all[i].len();
+        words
+            .iter()
+            .for_each(|word| alone(&mut shop, word, &mut all[i]));
+        more |= all[i].len() > before;
+    }
+    if more && let Some(encoded) = explore(&all, budget, prove) {
+        return Outcome::Proven(encoded);
+    }
     // The rows that are right by the narrowest margin may be wrong.
     let mut doubtful: Vec<usize> = (0..all.len())
         .filter(|&i| all[i][0].spare < 2 && all[i].len() < CANDIDATES)

@@ -73,6 +73,18 @@ fn wiped_areas_are_no_rows() {
 }
 
 #[test]
+fn a_row_of_another_place() {
+    let (code, right) = encoded(16, 3000);
+    let mut a = right.clone();
+    let mut b = right.clone();
+    // It is a row of the code, and not the one that belongs there.
+    a.copy_within(2 * ROW..3 * ROW, 0);
+    b[3] ^= 1;
+    b[ROW..2 * ROW].fill(0xFF);
+    assert!(healed(&code, &right, &[a, b]));
+}
+
+#[test]
 fn one_more_than_half_the_distance() {
     for (nsym, errors) in [(7, 4), (16, 9)] {
         let (code, right) = encoded(nsym, 1000);
