@@ -11,6 +11,7 @@ use crate::names;
 #[derive(Debug)]
 pub struct Console {
     quiet: bool,
+    silent: bool,
     bars: MultiProgress,
     notes: Cell<u64>,
 }
@@ -30,8 +31,17 @@ impl Console {
         };
         Console {
             quiet,
+            silent: false,
             bars: MultiProgress::with_draw_target(target),
             notes: Cell::new(0),
+        }
+    }
+
+    /// A console that shows nothing at all, for programs that are no terminal command.
+    pub fn silent() -> Self {
+        Console {
+            silent: true,
+            ..Console::new(true)
         }
     }
 
@@ -53,6 +63,9 @@ impl Console {
 
     /// Says something that must be heard even when only errors are wanted.
     pub fn warn(&self, text: &str) {
+        if self.silent {
+            return;
+        }
         self.bars
             .suspend(|| names::eprint_lossy(&format!("dbs: {text}")));
     }
