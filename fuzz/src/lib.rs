@@ -110,12 +110,16 @@ impl Random {
 #[cfg(test)]
 pub fn smoke(target: &str, random: u64, run: fn(&[u8])) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("seeds")
+        .join("corpus")
         .join(target);
     let mut seeds = 0;
     for entry in std::fs::read_dir(folder).expect("seeds") {
-        run(&std::fs::read(entry.expect("a seed").path()).expect("a seed"));
-        seeds += 1;
+        let entry = entry.expect("a seed");
+        // Beside them lies what was found and is not kept.
+        if entry.file_name().as_encoded_bytes().starts_with(b"seed-") {
+            run(&std::fs::read(entry.path()).expect("a seed"));
+            seeds += 1;
+        }
     }
     assert!(seeds > 0, "no seeds");
     let rounds = std::env::var("ROUNDS")
