@@ -7,9 +7,10 @@ use std::rc::Rc;
 use arbitrary::{Arbitrary, Unstructured};
 use dbs::Status;
 
-use crate::forge::{CODED, Forge, Geo, LIGHT, STANDARD, painted};
+use crate::damage::Step;
+use crate::forge::{CODED, Forge, Geo, LIGHT, STANDARD, Slot, painted};
 use crate::oracle::{Promise, Truth};
-use crate::{Random, open, repair, unlock, unlock_for_salvage};
+use crate::{open, repair, restore, unlock, unlock_for_salvage};
 
 /// A container, by few numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,7 +60,7 @@ impl<'a> Arbitrary<'a> for Shape {
         };
         // Boundary sizes, and anything up to six blocks.
         let c = geo.c();
-        let blocks = if geo.k > 100 { 1 } else { 6 };
+        let blocks = if geo.k > 100 { 2 } else { 6 };
         let payload = match u.int_in_range(0..=7u8)? {
             0 => 0,
             1 => 1,
@@ -75,242 +76,43 @@ impl<'a> Arbitrary<'a> for Shape {
 impl Shape {
     /// The container, made once.
     pub fn truth(&self) -> Rc<Truth> {
+        self.made(false)
+    }
+
+    /// Another archive of the same shape and passphrase, with other contents.
+    pub fn other(&self) -> Rc<Truth> {
+        self.made(true)
+    }
+
+    fn made(&self, other: bool) -> Rc<Truth> {
+        type Made = HashMap<(Shape, bool), Rc<Truth>>;
         thread_local! {
-            static MADE: RefCell<HashMap<Shape, Rc<Truth>>> = RefCell::default();
+            static MADE: RefCell<Made> = RefCell::default();
         }
         MADE.with_borrow_mut(|made| {
             if made.len() > 200 {
                 made.clear();
             }
-            let truth = made.entry(self.clone()).or_insert_with(|| {
-                let payload = painted(self.payload);
-                Rc::new(Truth::new(
-                    Forge::whole(self.geo, self.lag, &payload),
-                    payload,
-                ))
-            });
+            let truth = made
+                .entry((self.clone(), other))
+                .or_insert_with(|| Rc::new(self.make(other)));
             Rc::clone(truth)
         })
     }
-}
 
-/// One step of damage. Places are shares of the file, so that a step means something in all of them.
-#[derive(Debug, Clone, Arbitrary)]
-pub enum Step {
-    /// Sectors are zeroed, or filled.
-    Fill { at: u16, count: u8, byte: u8 },
-    /// Sectors are overwritten with noise.
-    Noise { at: u16, count: u8, seed: u8 },
-    /// Bytes are overwritten.
-    Bytes {
-        at: u16,
-        fine: u8,
-        len: u8,
-        byte: u8,
-    },
-    /// Bits of one sector are flipped.
-    Flip { at: u16, bits: [u16; 3] },
-    /// The same byte of many sectors is changed.
-    Column {
-        at: u16,
-        count: u8,
-        stride: u8,
-        column: u16,
-        mask: u8,
-    },
-    /// Every tag of so many sectors is broken.
-    Tags { at: u16, count: u8 },
-    /// Bits are flipped all over the file.
-    Rot { every: u16, seed: u8 },
-    /// Sectors are overwritten with others of the same file.
-    Copy { from: u16, to: u16, count: u8 },
-    /// Sectors change places.
-    Swap { a: u16, b: u16, count: u8 },
-    /// Bytes are cut out.
-    Remove {
-        at: u16,
-        fine: u16,
-        sectors: u8,
-        bytes: u16,
-    },
-    /// Noise is pushed in.
-    Insert {
-        at: u16,
-        fine: u16,
-        len: u16,
-        seed: u8,
-    },
-    /// The end is cut off.
-    Truncate { at: u16, fine: u16 },
-    /// The beginning is cut off.
-    Behead { at: u16, fine: u16 },
-    /// The file follows itself, once more.
-    Twice,
-    /// The sectors from some place on come first.
-    Rotate { at: u16 },
-    /// The order of the sectors is mixed.
-    Shuffle { seed: u8 },
-    /// One slot of every block copy is zeroed.
-    Slot { slot: u8 },
-    /// One block copy is zeroed, but for a few sectors.
-    Block { block: u8, copy: bool, spare: u8 },
-}
-
-impl Step {
-    /// Whether bytes stay where they are.
-    pub fn in_place(&self) -> bool {
-        !matches!(
-            self,
-            Step::Remove { .. }
-                | Step::Insert { .. }
-                | Step::Behead { .. }
-                | Step::Twice
-                | Step::Rotate { .. }
-                | Step::Shuffle { .. }
-                | Step::Copy { .. }
-                | Step::Swap { .. }
-        )
-    }
-
-    /// Does it. `size` is that of a sector.
-    pub fn apply(&self, truth: &Truth, file: &mut Vec<u8>) {
-        let size = truth.forge.geo.size();
-        let sectors = file.len() / size;
-        if sectors == 0 {
-            return;
+    fn make(&self, other: bool) -> Truth {
+        let mut payload = painted(self.payload);
+        let mut forge = Forge::new(self.geo);
+        forge.lag = self.lag;
+        if other {
+            payload.iter_mut().for_each(|byte| *byte ^= 0x55);
+            forge.archive = [0xAA; 16];
+            forge.data_key = [0xBB; 32];
+            forge.key_slots(&[Slot::cheap(crate::forge::PASSPHRASE, 1)]);
         }
-        let place = |at: u16| usize::from(at) * sectors / 65536;
-        let range = |at: u16, count: u8| {
-            let first = place(at);
-            let last = (first + usize::from(count)).min(sectors);
-            first * size..last * size
-        };
-        match *self {
-            Step::Fill { at, count, byte } => file[range(at, count)].fill(byte),
-            Step::Noise { at, count, seed } => {
-                let range = range(at, count);
-                let noise = Random(seed.into()).bytes(range.len());
-                file[range].copy_from_slice(&noise);
-            }
-            Step::Bytes {
-                at,
-                fine,
-                len,
-                byte,
-            } => {
-                let from = place(at) * size + 2 * usize::from(fine);
-                let to = (from + usize::from(len)).min(file.len());
-                file[from.min(to)..to].fill(byte);
-            }
-            Step::Flip { at, bits } => {
-                for bit in bits {
-                    let bit = usize::from(bit) % (size * 8);
-                    file[place(at) * size + bit / 8] ^= 1 << (bit % 8);
-                }
-            }
-            Step::Column {
-                at,
-                count,
-                stride,
-                column,
-                mask,
-            } => {
-                let column = usize::from(column) % size;
-                let step = usize::from(stride).max(1);
-                for i in 0..usize::from(count) {
-                    if let Some(byte) = file.get_mut((place(at) + i * step) * size + column) {
-                        *byte ^= mask;
-                    }
-                }
-            }
-            Step::Tags { at, count } => {
-                for sector in file[range(at, count)].chunks_exact_mut(size) {
-                    sector[size - 1] ^= 1;
-                }
-            }
-            Step::Rot { every, seed } => {
-                let mut random = Random(seed.into());
-                let bits = file.len() * 8;
-                for _ in 0..bits / usize::from(every).max(100) {
-                    let bit = random.below(bits);
-                    file[bit / 8] ^= 1 << (bit % 8);
-                }
-            }
-            Step::Copy { from, to, count } => {
-                let (from, to) = (range(from, count), range(to, count));
-                let len = from.len().min(to.len());
-                file.copy_within(from.start..from.start + len, to.start);
-            }
-            Step::Swap { a, b, count } => {
-                let (a, b) = (range(a, count), range(b, count));
-                for i in 0..a.len().min(b.len()) {
-                    file.swap(a.start + i, b.start + i);
-                }
-            }
-            Step::Remove {
-                at,
-                fine,
-                sectors,
-                bytes,
-            } => {
-                let from = (place(at) * size + usize::from(fine) % size).min(file.len());
-                let len = usize::from(sectors) * size + usize::from(bytes) % size;
-                drop(file.drain(from..(from + len).min(file.len())));
-            }
-            Step::Insert {
-                at,
-                fine,
-                len,
-                seed,
-            } => {
-                let from = (place(at) * size + usize::from(fine) % size).min(file.len());
-                let noise = Random(seed.into()).bytes(usize::from(len) % 3000);
-                drop(file.splice(from..from, noise));
-            }
-            Step::Truncate { at, fine } => {
-                file.truncate(place(at) * size + usize::from(fine) % size);
-            }
-            Step::Behead { at, fine } => {
-                let to = (place(at) * size + usize::from(fine) % size).min(file.len());
-                drop(file.drain(..to));
-            }
-            Step::Twice => {
-                if file.len() <= 2 * truth.file.len() {
-                    file.extend_from_within(..);
-                }
-            }
-            Step::Rotate { at } => file.rotate_left(place(at) * size),
-            Step::Shuffle { seed } => {
-                let mut random = Random(seed.into());
-                for i in (1..sectors).rev() {
-                    let j = random.below(i + 1);
-                    for byte in 0..size {
-                        file.swap(i * size + byte, j * size + byte);
-                    }
-                }
-            }
-            Step::Slot { slot } => {
-                for (index, at) in truth.map.iter().enumerate() {
-                    if at.2 == slot && (index + 1) * size <= file.len() {
-                        file[index * size..(index + 1) * size].fill(0);
-                    }
-                }
-            }
-            Step::Block { block, copy, spare } => {
-                let block = u64::from(block) % truth.forge.n();
-                let mut spare = spare;
-                for (index, at) in truth.map.iter().enumerate() {
-                    if (at.0, at.1) == (usize::from(copy), block)
-                        && (index + 1) * size <= file.len()
-                    {
-                        if spare & 1 == 0 {
-                            file[index * size..(index + 1) * size].fill(0);
-                        }
-                        spare = spare.rotate_right(1);
-                    }
-                }
-            }
-        }
+        forge.payload(&payload);
+        forge.finish();
+        Truth::new(forge, payload)
     }
 }
 
@@ -328,11 +130,47 @@ pub fn run(data: &[u8]) {
     plan.steps.truncate(16);
     let truth = plan.shape.truth();
     let mut damaged = truth.file.clone();
+    let foreign = plan.steps.iter().any(Step::is_foreign);
+    let other = foreign.then(|| plan.shape.other());
     for step in &plan.steps {
-        step.apply(&truth, &mut damaged);
+        step.apply(&truth, other.as_deref(), &mut damaged);
     }
     let in_place = plan.steps.iter().all(Step::in_place);
-    check(&truth, &damaged, in_place, &plan);
+    let Some(other) = other else {
+        return check(&truth, &damaged, in_place, &plan);
+    };
+    match first(&truth, &other, &damaged) {
+        Some(true) => check(&truth, &damaged, false, &plan),
+        Some(false) => check(&other, &damaged, false, &plan),
+        // Whichever it is, it is one of the two.
+        None => {
+            if let Ok(archive) = open(damaged)
+                && let Ok(payload) = restore(&archive)
+            {
+                assert!(
+                    payload == truth.payload || payload == other.payload,
+                    "G1: {plan:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Which of two archives a file is read as (section 20.2): whether it is the first of them; none
+/// where that is decided by votes.
+fn first(ours: &Truth, theirs: &Truth, file: &[u8]) -> Option<bool> {
+    let size = ours.forge.geo.size();
+    let whose = |at: usize| -> Option<bool> {
+        let sector = file.get(at..at + size)?;
+        let page = |truth: &Truth| truth.place_of(sector).is_some_and(|(_, slot)| slot == 0);
+        if page(ours) {
+            return Some(true);
+        }
+        page(theirs).then_some(false)
+    };
+    whose(0)
+        .or_else(|| whose(file.len().checked_sub(size)?))
+        .or_else(|| (0..file.len()).find_map(whose))
 }
 
 /// The guarantees, for one damaged file.

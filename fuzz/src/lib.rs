@@ -3,10 +3,19 @@
 //! Each asserts a property that `fuzz/README.md` states; none only looks for crashes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../tests/common/mod.rs"]
+pub mod common;
+pub mod damage;
 #[path = "../../tests/common/forge.rs"]
 pub mod forge;
 pub mod heal;
+pub mod hostile_tar;
 pub mod kernels;
+#[path = "../../tests/legacy/mod.rs"]
+pub mod legacy;
+pub mod legacy_heal;
+pub mod legacy_parse;
+pub mod legacy_truth;
 pub mod manifest;
 pub mod memory;
 pub mod mutate;
@@ -15,6 +24,8 @@ pub mod parse;
 pub mod roundtrip;
 pub mod split_reads;
 pub mod table;
+pub mod tar;
+pub mod tree;
 
 use std::io::Cursor;
 use std::sync::Arc;

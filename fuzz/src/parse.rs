@@ -16,7 +16,7 @@ use crate::memory::peak;
 use crate::{open, unlock};
 
 /// A source that counts the bytes that are read from it.
-struct Counted(Vec<u8>, Arc<AtomicU64>);
+pub struct Counted(pub Vec<u8>, pub Arc<AtomicU64>);
 
 impl Source for Counted {
     fn size(&self) -> io::Result<u64> {

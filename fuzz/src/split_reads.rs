@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arbitrary::{Arbitrary, Unstructured};
 use dbs::Source;
 
-use crate::heal::{Shape, Step};
+use crate::damage::Step;
+use crate::heal::Shape;
 use crate::{class, open, passphrase, repair, restore};
 
 #[derive(Debug, Clone, Arbitrary)]
@@ -50,7 +51,8 @@ pub fn run(data: &[u8]) {
     let truth = plan.shape.truth();
     let mut file = truth.file.clone();
     if let Some(step) = &plan.step {
-        step.apply(&truth, &mut file);
+        let other = step.is_foreign().then(|| plan.shape.other());
+        step.apply(&truth, other.as_deref(), &mut file);
     }
     let halting = Halting {
         bytes: file.clone(),

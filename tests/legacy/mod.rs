@@ -35,7 +35,7 @@ fn be(bytes: &[u8]) -> usize {
 
 impl Base {
     /// Finds out where everything stands, from nothing but the specification.
-    fn new(name: String, bytes: Vec<u8>, passphrase: &str, payload: Vec<u8>) -> Base {
+    pub fn new(name: String, bytes: Vec<u8>, passphrase: &str, payload: Vec<u8>) -> Base {
         let len = bytes.len();
         let version = bytes[9];
         let (nsym, copies, headers, metadata);
