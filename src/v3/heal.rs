@@ -494,8 +494,10 @@ mod tests {
         for (i, sector) in file.chunks_exact_mut(512).enumerate() {
             sector[40 + i % 400] ^= 1;
         }
-        let mut open = OpenOptions::default();
-        open.threads = 2;
+        let open = OpenOptions {
+            threads: 2,
+            ..OpenOptions::default()
+        };
         let archive = Archive::open_with(vec![Arc::new(file)], open).unwrap();
         let report = archive.validate(None).unwrap();
         assert_eq!(report.status(), Status::Recoverable);
