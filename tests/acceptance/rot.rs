@@ -1,5 +1,4 @@
 //! Flips every bit of a file with a given probability: `rot IN OUT RATE SEED`. In Rust as a gigabyte has many bits.
-#![allow(clippy::print_stderr)]
 
 use std::error::Error;
 use std::fs::File;
