@@ -120,8 +120,9 @@ impl Container {
         let structure = self.structure();
         let order = &structure.order;
         let loom = &structure.healer.loom;
-        let ks = (0..order.blocks()).map(|block| order.k(block));
-        Shape::new(loom.geometry, ks, loom.page(), &loom.archive)
+        let tables = structure.census.table;
+        let ks = (0..order.blocks() - u64::from(tables)).map(|block| order.k(block));
+        Shape::new(loom.geometry, ks, tables.into(), loom.page(), &loom.archive)
     }
 
     fn survival(&self) -> Survival {

@@ -24,8 +24,11 @@ const TRIED_BITS: usize = 12;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     geometry: Geometry,
-    /// Number of blocks for every number of data sectors.
+    /// Number of blocks for every number of data sectors, but for those of the table.
     blocks: BTreeMap<u8, u64>,
+    /// Number of table blocks. Restoring goes without them: what they say can be had from the frames,
+    /// and the key judges the others. Only their header pages count.
+    tables: u64,
     /// Bits of the header page's record and of the archive id that are 1, and that are 0.
     page_bits: (u32, u32),
 }
@@ -127,12 +130,13 @@ fn parity(geometry: &Geometry, k: u8) -> usize {
 }
 
 impl Shape {
-    /// The shape of blocks with these numbers of data sectors, and of a header page with this
-    /// payload, in an archive of this id.
+    /// The shape of blocks with these numbers of data sectors, those of the table left out, of so
+    /// many table blocks, and of a header page with this payload, in an archive of this id.
     #[must_use]
     pub fn new(
         geometry: Geometry,
         ks: impl IntoIterator<Item = u8>,
+        tables: u64,
         page: &[u8],
         archive: &[u8; 16],
     ) -> Self {
@@ -148,11 +152,13 @@ impl Shape {
         Shape {
             geometry,
             blocks,
+            tables,
             page_bits: (ones, bits - ones),
         }
     }
 
-    /// How likely the whole archive survives when every sector is lost with probability `share`.
+    /// How likely the whole payload can be restored when every sector is lost with probability
+    /// `share`.
     #[must_use]
     pub fn survives_loss(&self, share: f64) -> f64 {
         let log = self.each_block(|k| (-self.block_lost_to_loss(k, share)).ln_1p());
@@ -160,7 +166,8 @@ impl Shape {
         (log + (-pages_lost).ln_1p()).exp()
     }
 
-    /// How likely the whole archive survives when every bit is flipped with probability `rate`.
+    /// How likely the whole payload can be restored when every bit is flipped with probability
+    /// `rate`.
     #[must_use]
     pub fn survives_rot(&self, rate: f64) -> f64 {
         let log = self.each_block(|k| self.log_block_survives_rot(k, rate));
@@ -299,7 +306,7 @@ impl Shape {
 
     /// Header pages in the file.
     fn pages(&self) -> u64 {
-        let blocks: u64 = self.blocks.values().sum();
+        let blocks: u64 = self.tables + self.blocks.values().sum::<u64>();
         blocks * self.geometry.copies().len() as u64 + 1
     }
 
@@ -411,7 +418,7 @@ mod tests {
         let geometry = geometry(profile);
         let blocks = bytes.div_ceil(geometry.capacity() as u64) as usize;
         let ks = std::iter::repeat_n(geometry.data(), blocks);
-        Shape::new(geometry, ks, &[0x55; 768], &[0x55; 16])
+        Shape::new(geometry, ks, 1, &[0x55; 768], &[0x55; 16])
     }
 
     /// Whether all blocks survive the loss of a range of sectors, by counting.
@@ -533,7 +540,7 @@ mod tests {
             }
         }
         let geometry = Geometry::new(9, 3, 1, 1, CopyB::Mirrored).unwrap();
-        let shape = Shape::new(geometry, [3], &[0; 464], &[0; 16]);
+        let shape = Shape::new(geometry, [3], 0, &[0; 464], &[0; 16]);
         assert!((shape.block_lost_to_loss(3, share) / lost - 1.0).abs() < 1e-12);
     }
 
@@ -545,7 +552,7 @@ mod tests {
         let lost = shape.block_lost_to_rot(223, 1e-5);
         assert!(lost > 0.0 && lost < 1e-15, "{lost}");
         // A vote of 18 at a rate at which half of all bytes are wrong.
-        let small = Shape::new(geometry(Profile::Standard), [1], &[0; 768], &[0; 16]);
+        let small = Shape::new(geometry(Profile::Standard), [1], 0, &[0; 768], &[0; 16]);
         assert!(small.block_lost_to_rot(1, 0.02) < 1e-6);
         assert!(small.survives_loss(0.0) == 1.0 && small.survives_rot(0.0) == 1.0);
         assert!(small.survives_loss(1.0) == 0.0);
