@@ -22,34 +22,55 @@ impl Avx512 {
 
     /// The first two words of the hash of each message.
     ///
-    /// `state` is the initial state: the constants of BLAKE2b with the parameter block, and no key.
+    /// `state` is the initial state: the constants of BLAKE2b with the parameter block. With a key, `key` is the
+    /// block in front of every message.
     ///
     /// # Panics
-    /// If the messages are not all of one length.
-    pub(super) fn hash(self, state: &[u64; 8], messages: &[&[u8]; LANES]) -> [[u64; LANES]; 2] {
+    /// If the messages are not all of one length, or there is a key and they are empty.
+    pub(super) fn hash(
+        self,
+        state: &[u64; 8],
+        key: Option<&[u8; BLOCK]>,
+        messages: &[&[u8]; LANES],
+    ) -> [[u64; LANES]; 2] {
         let length = messages[0].len();
         assert!(
             messages.iter().all(|message| message.len() == length),
             "messages of one length"
         );
+        assert!(
+            key.is_none() || length > 0,
+            "a block behind that of the key"
+        );
         // SAFETY: the instructions were detected, and the messages are of one length.
-        unsafe { hash(state, messages) }
+        unsafe { hash(state, key, messages) }
     }
 }
 
 /// # Safety
 /// The machine has the instructions. All messages are of one length.
 #[target_feature(enable = "avx512f")]
-unsafe fn hash(state: &[u64; 8], messages: &[&[u8]; LANES]) -> [[u64; LANES]; 2] {
+unsafe fn hash(
+    state: &[u64; 8],
+    key: Option<&[u8; BLOCK]>,
+    messages: &[&[u8]; LANES],
+) -> [[u64; LANES]; 2] {
     let length = messages[0].len();
     let mut h = state.map(|word| _mm512_set1_epi64(word as i64));
+    let mut before = 0;
+    if let Some(key) = key {
+        before = BLOCK;
+        // SAFETY: `key` is a block.
+        let m = unsafe { load(&[key.as_ptr(); LANES]) };
+        compress(&mut h, &m, BLOCK as u64, 0);
+    }
     // The last block is never empty, unless the message is; it is padded with zeros.
     let whole = length.saturating_sub(1) / BLOCK;
     let mut at = messages.map(<[u8]>::as_ptr);
     for i in 1..=whole {
         // SAFETY: `whole` blocks lie within each message.
         let m = unsafe { load(&at) };
-        compress(&mut h, &m, (i * BLOCK) as u64, 0);
+        compress(&mut h, &m, (before + i * BLOCK) as u64, 0);
         at = at.map(|from| from.wrapping_add(BLOCK));
     }
     let mut last = [[0; BLOCK]; LANES];
@@ -59,7 +80,7 @@ unsafe fn hash(state: &[u64; 8], messages: &[&[u8]; LANES]) -> [[u64; LANES]; 2]
     }
     // SAFETY: `last` holds a block for each lane.
     let m = unsafe { load(&last.each_ref().map(|block| block.as_ptr())) };
-    compress(&mut h, &m, length as u64, !0);
+    compress(&mut h, &m, (before + length) as u64, !0);
     let mut words = [[0; LANES]; 2];
     for (words, vector) in words.iter_mut().zip(h) {
         // SAFETY: a vector has room for eight words; no alignment is needed.

@@ -45,24 +45,38 @@ pub(crate) fn blake2b_128_many<'a>(
     messages: impl Iterator<Item = &'a [u8]>,
     each: impl FnMut(usize, [u8; 16]),
 ) {
+    keyed_blake2b_128_many(person, &[], messages, each);
+}
+
+/// The same with a key of up to 64 bytes; an empty one is none.
+pub(crate) fn keyed_blake2b_128_many<'a>(
+    person: &[u8],
+    key: &[u8],
+    messages: impl Iterator<Item = &'a [u8]>,
+    each: impl FnMut(usize, [u8; 16]),
+) {
     let messages: Vec<&[u8]> = messages.collect();
     #[cfg(target_arch = "x86_64")]
     if let Some(lanes) = avx512::Avx512::new().filter(|_| !tests_forbid_avx512()) {
         let mut each = each;
-        let state = state(16, person);
+        let state = state(16, person, key);
+        let key_block = (!key.is_empty()).then(|| padded(key));
         for (first, group) in (0..)
             .step_by(avx512::LANES)
             .zip(messages.chunks(avx512::LANES))
         {
-            let equal = group.iter().all(|message| message.len() == group[0].len());
-            // A lane costs half of what it costs elsewhere, so half of them may stay idle.
-            if !equal || group.len() < avx512::LANES / 2 {
-                simd_many(person, group, |i, tag| each(first + i, tag));
+            let length = group[0].len();
+            let equal = group.iter().all(|message| message.len() == length);
+            // A lane costs half of what it costs elsewhere, so half of them may stay idle. With a key, the
+            // first block of an empty message is its last.
+            let lone = length == 0 && key_block.is_some();
+            if !equal || lone || group.len() < avx512::LANES / 2 {
+                simd_many(person, key, group, |i, tag| each(first + i, tag));
                 continue;
             }
             let mut full = [group[0]; avx512::LANES];
             full[..group.len()].copy_from_slice(group);
-            let [low, high] = lanes.hash(&state, &full);
+            let [low, high] = lanes.hash(&state, key_block.as_ref(), &full);
             for (i, (low, high)) in low.into_iter().zip(high).take(group.len()).enumerate() {
                 let tag = u128::from(high) << 64 | u128::from(low);
                 each(first + i, tag.to_le_bytes());
@@ -70,7 +84,7 @@ pub(crate) fn blake2b_128_many<'a>(
         }
         return;
     }
-    simd_many(person, &messages, each);
+    simd_many(person, key, &messages, each);
 }
 
 /// Whether a unit test runs with a kernel that is not of AVX-512 (see `gf::tests::forced`).
@@ -80,9 +94,9 @@ fn tests_forbid_avx512() -> bool {
 }
 
 /// The same in the lanes of `blake2b_simd`: AVX2 or SSE4.1, found at run time.
-fn simd_many(person: &[u8], messages: &[&[u8]], mut each: impl FnMut(usize, [u8; 16])) {
+fn simd_many(person: &[u8], key: &[u8], messages: &[&[u8]], mut each: impl FnMut(usize, [u8; 16])) {
     let mut params = blake2b_simd::Params::new();
-    params.hash_length(16).personal(person);
+    params.hash_length(16).personal(person).key(key);
     let mut jobs: Vec<HashManyJob<'_>> = messages
         .iter()
         .map(|message| HashManyJob::new(&params, message))
@@ -95,17 +109,23 @@ fn simd_many(person: &[u8], messages: &[&[u8]], mut each: impl FnMut(usize, [u8;
     }
 }
 
-/// The state before the first block, for hashes of `length` bytes without a key: RFC 7693, section 2.5.
+/// The state before the first block, for hashes of `length` bytes: RFC 7693, section 2.5.
 #[cfg(target_arch = "x86_64")]
-fn state(length: u8, person: &[u8]) -> [u64; 8] {
-    let mut padded = [0; 16];
-    padded[..person.len()].copy_from_slice(person);
-    let person = u128::from_le_bytes(padded);
+fn state(length: u8, person: &[u8], key: &[u8]) -> [u64; 8] {
+    let person = u128::from_le_bytes(padded(person));
     let mut state = IV;
-    state[0] ^= 0x0101_0000 | u64::from(length);
+    state[0] ^= 0x0101_0000 | (key.len() as u64) << 8 | u64::from(length);
     state[6] ^= person as u64;
     state[7] ^= (person >> 64) as u64;
     state
+}
+
+/// The bytes, at most `N`, and zeros behind them.
+#[cfg(target_arch = "x86_64")]
+fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut padded = [0; N];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    padded
 }
 
 #[cfg(test)]
@@ -136,14 +156,19 @@ mod tests {
     fn lanes_agree_with_the_hash_of_each_message() {
         let painted: Vec<u8> = (0..9000u32).map(|i| (i % 251) as u8).collect();
         let lengths = [0, 1, 127, 128, 129, 255, 256, 257, 496, 4080];
-        for (length, count) in lengths.iter().flat_map(|l| (0..=17).map(move |n| (*l, n))) {
+        let keys: [&[u8]; 3] = [&[], &[5; 16], &[6; 64]];
+        let cases = lengths.iter().flat_map(|l| (0..=17).map(move |n| (*l, n)));
+        for (key, (length, count)) in keys
+            .iter()
+            .flat_map(|k| cases.clone().map(move |c| (*k, c)))
+        {
             let messages = (0..count).map(|i| &painted[i * 7..i * 7 + length]);
             let mut got = Vec::new();
-            blake2b_128_many(b"dbs3 sector", messages.clone(), |i, tag| {
+            keyed_blake2b_128_many(b"dbs3 sector", key, messages.clone(), |i, tag| {
                 got.push((i, tag))
             });
             let mut params = blake2b_simd::Params::new();
-            params.hash_length(16).personal(b"dbs3 sector");
+            params.hash_length(16).personal(b"dbs3 sector").key(key);
             let expected: Vec<(usize, [u8; 16])> = messages
                 .map(|m| params.hash(m).as_bytes().try_into().unwrap())
                 .enumerate()
