@@ -9,10 +9,9 @@
 use aes::Aes256;
 use aes::cipher::{BlockCipherEncrypt, InnerIvInit, KeyInit, StreamCipher, StreamCipherSeek};
 use ctr::{Ctr32BE, CtrCore, flavors};
-use ghash::GHash;
-use ghash::universal_hash::UniversalHash;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
+use crate::gf::ghash::Ghash;
 use crate::secret::Key;
 
 /// The longest message that GCM allows, in bytes.
@@ -22,7 +21,7 @@ pub(crate) const LONGEST: u64 = (1 << 36) - 32;
 pub(crate) struct Message {
     cipher: Aes256,
     first: [u8; 16],
-    ghash: GHash,
+    ghash: Ghash,
     mask: [u8; 16],
     associated: u64,
 }
@@ -30,10 +29,10 @@ pub(crate) struct Message {
 impl Message {
     pub(crate) fn new(key: &Key, nonce: &[u8; 12], associated: &[u8]) -> Self {
         let cipher = Aes256::new((&**key).into());
-        let mut hash_key = ghash::Key::default();
+        let mut hash_key = [0; 16].into();
         cipher.encrypt_block(&mut hash_key);
-        let mut ghash = GHash::new(&hash_key);
-        zeroize::Zeroize::zeroize(hash_key.as_mut_slice());
+        let mut ghash = Ghash::new(hash_key.as_ref());
+        hash_key.as_mut_slice().zeroize();
         ghash.update_padded(associated);
         let mut first = [0; 16];
         first[..12].copy_from_slice(nonce);
@@ -74,7 +73,7 @@ impl Message {
 /// GHASH of a ciphertext that comes in pieces of any length.
 #[derive(Clone)]
 pub(crate) struct Authenticator {
-    ghash: GHash,
+    ghash: Ghash,
     mask: Zeroizing<[u8; 16]>,
     associated: u64,
     len: u64,
@@ -93,7 +92,7 @@ impl Authenticator {
             if filled + n < 16 {
                 return;
             }
-            self.ghash.update(&[self.carry.into()]);
+            self.ghash.update_padded(&self.carry);
         }
         let whole = bytes.len() / 16 * 16;
         self.ghash.update_padded(&bytes[..whole]);
@@ -103,23 +102,24 @@ impl Authenticator {
 
     /// What stands for everything up to here; a secret, as it depends on the key.
     pub(crate) fn state(&self) -> [u8; 16] {
-        let mut ghash = self.ghash.clone();
-        if !self.len.is_multiple_of(16) {
-            ghash.update(&[self.carry.into()]);
+        if self.len.is_multiple_of(16) {
+            return self.ghash.value();
         }
-        ghash.finalize().into()
+        let mut ghash = self.ghash.clone();
+        ghash.update_padded(&self.carry);
+        ghash.value()
     }
 
     /// The tag.
     pub(crate) fn tag(mut self) -> [u8; 16] {
         if !self.len.is_multiple_of(16) {
-            self.ghash.update(&[self.carry.into()]);
+            self.ghash.update_padded(&self.carry);
         }
         let mut lengths = [0; 16];
         lengths[..8].copy_from_slice(&(self.associated * 8).to_be_bytes());
         lengths[8..].copy_from_slice(&(self.len * 8).to_be_bytes());
-        self.ghash.update(&[lengths.into()]);
-        let mut tag: [u8; 16] = self.ghash.finalize().into();
+        self.ghash.update_padded(&lengths);
+        let mut tag = self.ghash.value();
         for (t, m) in tag.iter_mut().zip(self.mask.iter()) {
             *t ^= m;
         }

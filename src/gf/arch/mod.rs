@@ -1,6 +1,6 @@
 //! Kernels in vector instructions. The only place where `unsafe` is allowed.
 //!
-//! Every module says what a vector is, and how products with constants are added to one. The macros make the loops
+//! `clmul` is GHASH, in another field. Every other module says what a vector is, and how products with constants are added to one. The macros make the loops
 //! of that: the sums of so many outputs stay in registers, each vector of the inputs is loaded once for
 //! them, and two inputs at a time. The loops over the outputs are unrolled by the macros,
 //! because compilers keep arrays of vectors in memory.
@@ -11,6 +11,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod clmul;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod gfni128;
 #[cfg(target_arch = "x86_64")]
