@@ -6,6 +6,7 @@
 //! copies, and a hash decides whether the result is right.
 
 pub(crate) mod blocks;
+mod candidates;
 pub(crate) mod heal;
 pub(crate) mod inflate;
 pub(crate) mod kdf;
