@@ -7,6 +7,7 @@
 
 pub(crate) mod blocks;
 mod candidates;
+pub(crate) mod findings;
 pub(crate) mod heal;
 pub(crate) mod inflate;
 pub(crate) mod kdf;
@@ -16,3 +17,16 @@ pub(crate) mod rows;
 pub(crate) mod salvage;
 #[cfg(test)]
 mod tests;
+
+use crate::Result;
+use crate::source::Source;
+
+/// The bytes from this offset, as many of them as the source has.
+pub(crate) fn read(source: &dyn Source, offset: u64, len: u64) -> Result<Vec<u8>> {
+    let size = source.size()?;
+    let len = len.min(size.saturating_sub(offset));
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let got = source.read_full_at(&mut bytes, offset)?;
+    bytes.truncate(got);
+    Ok(bytes)
+}

@@ -3,15 +3,16 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::format::{HEADER, hash};
+use super::format::HEADER;
 use super::keys;
 use super::layout::Layout;
 use super::metadata::{self, Metadata};
 use super::payload::Payload;
 use crate::copies::blocks::{Blocks, Layout as _};
+use crate::copies::findings::{compare, describe, lost};
 use crate::copies::heal::Outcome;
 use crate::copies::rows::extract;
-use crate::error::{Damage, FailedBlock};
+use crate::error::FailedBlock;
 use crate::report::Report;
 use crate::source::Source;
 use crate::version::Version;
@@ -57,9 +58,6 @@ pub struct Info {
     /// Argon2id: passes, KiB, lanes.
     pub argon2: (u32, u32, u32),
 }
-
-/// Notes are not repeated for every one of a million blocks.
-const NAMED: usize = 8;
 
 impl Container {
     /// Opens a container, or says `None` if this is none of version 1.
@@ -151,13 +149,6 @@ impl Container {
     }
 }
 
-pub(super) fn lost(blocks: Vec<FailedBlock>, of: u64) -> Error {
-    Error::Damaged(Damage {
-        what: format!("{} of {of} blocks", blocks.len()),
-        blocks,
-    })
-}
-
 impl Inner {
     pub(super) fn manifest(&self) -> &super::manifest::Manifest {
         &self.metadata.manifest
@@ -201,7 +192,7 @@ impl Inner {
         report.sectors = 2 * report.blocks + 4;
         report.sectors_bad = map.bad_units();
         self.check_metadata(&mut report)?;
-        self.describe(map, &mut report)?;
+        describe(&self.blocks, map, &mut report)?;
         let mut block = 0;
         while block < report.blocks {
             let bad = [0, 1].map(|copy| map.is_bad(layout.unit(copy, block)));
@@ -232,68 +223,11 @@ impl Inner {
             ("second manifest", HEADER as u64 + len, &meta.bytes),
             ("back header", size - HEADER as u64, &meta.header),
         ];
-        for (name, offset, right) in regions {
-            let mut found = vec![0; right.len()];
-            let got = source.read_full_at(&mut found, offset)?;
-            if got < right.len() || hash(&found) != hash(right) {
-                report.sectors_bad += 1;
-                report.notes.push(format!("the {name} is damaged"));
-            }
-        }
+        compare(&**source, &regions, report)?;
         if !meta.confirmed {
             report
                 .notes
                 .push("no header's hash confirms the manifest".into());
-        }
-        Ok(())
-    }
-
-    fn describe(&self, map: &crate::copies::locate::Map, report: &mut Report) -> Result<()> {
-        let layout = &self.blocks.layout;
-        for (copy, name) in [(0, "A"), (1, "B")] {
-            let units = layout.unit(copy, 0)..layout.unit(copy, 0) + layout.blocks();
-            let bad: u64 = map
-                .bad
-                .iter()
-                .map(|r| {
-                    let (start, end) = (r.start.max(units.start), r.end.min(units.end));
-                    end.saturating_sub(start)
-                })
-                .sum();
-            let first = map
-                .bad
-                .iter()
-                .flat_map(|r| r.start.max(units.start)..r.end.min(units.end))
-                .take(NAMED)
-                .map(|u| layout.block_of(u).to_string())
-                .collect::<Vec<_>>();
-            if bad > 0 {
-                let more = if bad > first.len() as u64 {
-                    ", …"
-                } else {
-                    ""
-                };
-                report.notes.push(format!(
-                    "copy {name}: {bad} of {} blocks damaged or missing ({}{more})",
-                    layout.blocks(),
-                    first.join(", ")
-                ));
-            }
-        }
-        if map.moved > 0 {
-            report.misplaced = true;
-            report.notes.push(format!(
-                "bytes were cut out or pushed in: {} block copies are not in their places",
-                map.moved
-            ));
-        }
-        let size = self.blocks.source.size()?;
-        if size != layout.size() {
-            report.misplaced = true;
-            report.notes.push(format!(
-                "the file has {size} bytes, and should have {}",
-                layout.size()
-            ));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use super::format::{COMPRESSED, FLAGS, HEADER, Header, MAGIC, MANIFEST_START, hash};
 use super::manifest::{Manifest, json_len};
-use crate::copies::records;
+use crate::copies::{read, records};
 use crate::source::Source;
 use crate::{Error, Limits, Result};
 
@@ -129,15 +129,6 @@ fn done(bytes: Vec<u8>, confirmed: bool, limits: &Limits) -> Result<Metadata> {
         manifest,
         confirmed,
     })
-}
-
-fn read(source: &dyn Source, offset: u64, len: u64) -> Result<Vec<u8>> {
-    let size = source.size()?;
-    let len = len.min(size.saturating_sub(offset));
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    let got = source.read_full_at(&mut bytes, offset)?;
-    bytes.truncate(got);
-    Ok(bytes)
 }
 
 /// Headers that agree with themselves, at both ends of the file first, then near them.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::container::{Inner, lost};
+use super::container::Inner;
 use super::format::BODY_AAD;
 use super::gcm::{Authenticator, Message};
 use crate::copies::blocks::Layout as _;
+use crate::copies::findings::lost;
 use crate::copies::inflate::{Chunks, Compression, Inflate};
 use crate::copies::rows::extract;
 use crate::copies::salvage::{Salvage, Salvager};

@@ -10,9 +10,9 @@ use super::layout::Layout;
 use super::metadata::{self, Metadata};
 use super::payload::Payload;
 use crate::copies::blocks::{Blocks, Layout as _};
+use crate::copies::findings::{compare, describe, lost};
 use crate::copies::heal::Outcome;
-use crate::copies::locate::Map;
-use crate::error::{Damage, FailedBlock};
+use crate::error::FailedBlock;
 use crate::report::Report;
 use crate::source::Source;
 use crate::version::Version;
@@ -56,9 +56,6 @@ pub struct Info {
     /// Argon2id: passes, KiB, lanes.
     pub argon2: (u32, u32, u32),
 }
-
-/// Notes are not repeated for every one of a million blocks.
-const NAMED: usize = 8;
 
 impl Container {
     /// Opens a container, or says `None` if this is none of version 2.
@@ -178,13 +175,6 @@ impl Container {
     }
 }
 
-pub(super) fn lost(blocks: Vec<FailedBlock>, of: u64) -> Error {
-    Error::Damaged(Damage {
-        what: format!("{} of {of} blocks", blocks.len()),
-        blocks,
-    })
-}
-
 /// A block, and whether anything but its own rows says that it is right.
 pub(super) struct Encoded {
     pub(super) encoded: Vec<u8>,
@@ -291,7 +281,7 @@ impl Inner {
         }
         let trailer = self.check_trailer(&mut report, cipher, &unproven)?;
         self.check_metadata(&mut report, trailer.as_ref())?;
-        self.describe(map, &mut report)?;
+        describe(&self.blocks, map, &mut report)?;
         // The digest of a trailer proves all of them or none.
         let unproven = match report.failed_blocks.is_empty() {
             true => 0,
@@ -392,49 +382,7 @@ impl Inner {
             ("second trailer", back - TRAILER as u64, trailer),
             ("back header", back, &self.header().raw),
         ];
-        for (name, offset, right) in regions {
-            let mut found = vec![0; right.len()];
-            let got = source.read_full_at(&mut found, offset)?;
-            if right.is_empty() || got < right.len() || found != right {
-                report.sectors_bad += 1;
-                report.notes.push(format!("the {name} is damaged"));
-            }
-        }
-        Ok(())
-    }
-
-    fn describe(&self, map: &Map, report: &mut Report) -> Result<()> {
-        let layout = &self.blocks.layout;
-        for (copy, name) in [(0, "A"), (1, "B")] {
-            let bad: Vec<u64> = (0..layout.blocks())
-                .filter(|&block| !map.bad.is_empty() && map.is_bad(layout.unit(copy, block)))
-                .collect();
-            if !bad.is_empty() {
-                let named: Vec<String> = bad.iter().take(NAMED).map(u64::to_string).collect();
-                let more = if bad.len() > NAMED { ", …" } else { "" };
-                report.notes.push(format!(
-                    "copy {name}: {} of {} blocks damaged or missing ({}{more})",
-                    bad.len(),
-                    layout.blocks(),
-                    named.join(", ")
-                ));
-            }
-        }
-        if map.moved > 0 {
-            report.misplaced = true;
-            report.notes.push(format!(
-                "bytes were cut out or pushed in: {} block copies are not in their places",
-                map.moved
-            ));
-        }
-        let size = self.blocks.source.size()?;
-        if size != layout.size() {
-            report.misplaced = true;
-            report.notes.push(format!(
-                "the file has {size} bytes, and should have {}",
-                layout.size()
-            ));
-        }
+        compare(&**source, &regions, report)?;
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use super::format::{
     DESCRIPTOR, Descriptor, END, HEADER, Header, MAGIC, MOST_BLOCKS, TAG, TRAILER, Trailer,
     VERSION, sealed, trailer_sealed,
 };
-use crate::copies::records;
 use crate::copies::rows::{Code, ROW};
+use crate::copies::{read, records};
 use crate::error::Damage;
 use crate::source::Source;
 use crate::{Error, Result};
@@ -54,15 +54,6 @@ pub(crate) fn find(source: &dyn Source) -> Result<Option<Metadata>> {
         blocks,
         complete,
     }))
-}
-
-fn read(source: &dyn Source, offset: u64, len: u64) -> Result<Vec<u8>> {
-    let size = source.size()?;
-    let len = len.min(size.saturating_sub(offset));
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    let got = source.read_full_at(&mut bytes, offset)?;
-    bytes.truncate(got);
-    Ok(bytes)
 }
 
 fn find_header(source: &dyn Source, size: u64) -> Result<Option<Header>> {

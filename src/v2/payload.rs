@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use super::container::{Inner, lost};
+use super::container::Inner;
 use super::keys::Cipher;
 use crate::copies::blocks::Layout as _;
+use crate::copies::findings::lost;
 use crate::copies::inflate::{Chunks, Compression, Inflate};
 use crate::copies::salvage::{Salvage, Salvager};
 use crate::error::FailedBlock;
