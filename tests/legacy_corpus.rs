@@ -7,10 +7,11 @@
 mod common;
 mod legacy;
 
+use std::io::Cursor;
 use std::path::Path;
-use std::sync::Arc;
 
-use dbs::{Error, Limits, Passphrase, Status, v1, v2};
+use common::hex::{hex, unhex};
+use dbs::{Archive, Error, Passphrase, Status};
 use legacy::corpus;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -39,17 +40,6 @@ const LOST_FILES: &[(&str, &str)] = &[
 fn index(corpus: &Path) -> Value {
     let text = std::fs::read(corpus.join("index.json")).unwrap();
     serde_json::from_slice(&text).unwrap()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits = text.as_bytes().chunks(2);
-    digits
-        .map(|d| u8::from_str_radix(std::str::from_utf8(d).unwrap(), 16).unwrap())
-        .collect()
 }
 
 /// The bytes of an entry: the file, or its base with the damage done.
@@ -90,40 +80,9 @@ struct Outcome {
 }
 
 fn run(bytes: Vec<u8>, passphrase: &str) -> Outcome {
-    let source = Arc::new(bytes);
     let passphrase = Passphrase::new(passphrase);
-    let mut payload = Vec::new();
-    let mut repaired = Vec::new();
-    match v2::Container::open(source.clone(), Limits::default()) {
-        Ok(Some(container)) => {
-            let outcome = container
-                .unlock(&passphrase)
-                .and_then(|p| p.copy_to(&mut payload));
-            let report = container.validate(Some(&passphrase));
-            let keyless = container.validate(None).ok();
-            let fixed = container.repair(Some(&passphrase), &mut repaired);
-            return Outcome {
-                payload: outcome.map(|_| hex(&Sha256::digest(&payload))),
-                notes: report.as_ref().map_or(Vec::new(), |r| r.notes.clone()),
-                status: report.map(|r| r.status()).ok(),
-                keyless: keyless.map(|r| r.status()),
-                repaired: fixed.is_ok().then_some(repaired),
-            };
-        }
-        Ok(None) => {}
-        Err(error) => {
-            return Outcome {
-                payload: Err(error),
-                status: None,
-                keyless: None,
-                repaired: None,
-                notes: Vec::new(),
-            };
-        }
-    }
-    let container = match v1::Container::open(source, Limits::default()) {
-        Ok(Some(container)) => container,
-        Ok(None) => panic!("of no version"),
+    let archive = match Archive::open(bytes) {
+        Ok(archive) => archive,
         Err(error) => {
             return Outcome {
                 payload: Err(error),
@@ -134,18 +93,20 @@ fn run(bytes: Vec<u8>, passphrase: &str) -> Outcome {
             };
         }
     };
-    let outcome = container
+    let mut payload = Vec::new();
+    let outcome = archive
         .unlock(&passphrase)
-        .and_then(|p| p.copy_to(&mut payload));
-    let report = container.validate(Some(&passphrase));
-    let keyless = container.validate(None).ok();
-    let fixed = container.repair(Some(&passphrase), &mut repaired);
+        .and_then(|unlocked| unlocked.copy_to(&mut payload));
+    let report = archive.validate(Some(&passphrase));
+    let keyless = archive.validate(None).ok();
+    let mut repaired = Cursor::new(Vec::new());
+    let fixed = archive.repair(Some(&passphrase), &mut repaired);
     Outcome {
         payload: outcome.map(|_| hex(&Sha256::digest(&payload))),
         notes: report.as_ref().map_or(Vec::new(), |r| r.notes.clone()),
         status: report.map(|r| r.status()).ok(),
         keyless: keyless.map(|r| r.status()),
-        repaired: fixed.is_ok().then_some(repaired),
+        repaired: fixed.is_ok().then(|| repaired.into_inner()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What several tests need: containers that are cheap to make, and ways to damage them.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod hex;
+
 use std::io::{Cursor, Write};
 
 use dbs::{Archive, Compression, KdfParams, Passphrase, Profile, Writer, WriterOptions};
