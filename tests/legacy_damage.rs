@@ -146,6 +146,59 @@ const KINDS: &[Kind] = &[
         }
         Some(damaged)
     }),
+    ("cut out and pushed in at several places", 0, |r, base| {
+        let mut damaged = Damaged::new(base);
+        let mut places: Vec<usize> = (0..2 + r.below(4)).map(|_| base.place(r)).collect();
+        places.sort_unstable();
+        // From the rear, so that the places in front stay.
+        for at in places.into_iter().rev() {
+            let len = 1 + r.below(5) as usize;
+            if r.below(2) == 0 {
+                damaged.cut(at, len);
+            } else {
+                damaged.insert(at, &common::Random(r.next()).bytes(len));
+            }
+        }
+        Some(damaged)
+    }),
+    (
+        "a byte of one manifest missing, a bit of the other wrong",
+        1,
+        |r, base| {
+            let mut damaged = Damaged::new(base);
+            let one = r.below(2) as usize;
+            damaged.flip(r, base.metadata[1 - one].clone());
+            let cut = base.metadata[one].clone();
+            damaged.cut(cut.start + r.below(cut.len() as u64) as usize, 1);
+            damaged.assured = true;
+            Some(damaged)
+        },
+    ),
+    ("a byte pushed in, and full budget", 0, |r, base| {
+        let mut damaged = Damaged::new(base);
+        for unit in base.copies.iter().flatten() {
+            for row in unit.clone().step_by(255) {
+                let row = row..(row + 255).min(unit.end);
+                for _ in 0..base.nsym / 2 {
+                    damaged.flip(r, row.clone());
+                }
+            }
+        }
+        let front = base.copies[0][0].start;
+        damaged.insert(front - 1 - r.below(40) as usize, b"!");
+        Some(damaged)
+    }),
+    ("two pieces exchanged", 0, |r, base| {
+        let mut damaged = Damaged::new(base);
+        let len = base.bytes.len();
+        let size = 1 + r.below((len as u64 / 3).min(5000)) as usize;
+        let a = r.below((len - 2 * size) as u64) as usize;
+        let b = a + size + r.below((len - 2 * size - a) as u64 + 1) as usize;
+        damaged.copy(b, a, size);
+        damaged.set(b, &base.bytes[a..a + size]);
+        damaged.hard = true;
+        Some(damaged)
+    }),
     ("cut out, and rot", 0, |r, base| {
         let mut damaged = Damaged::new(base);
         for _ in 0..1 + r.below(6) {
@@ -263,7 +316,7 @@ struct Tally {
 }
 
 fn check(base: &Base, damaged: Damaged, tally: &mut Tally) -> Result<(), String> {
-    let must = damaged.healable(base);
+    let must = damaged.healable(base) && !damaged.hard;
     let passphrase = Passphrase::new(base.passphrase.as_str());
     let began = Instant::now();
     let archive = Archive::open(damaged.bytes);

@@ -210,10 +210,10 @@ fn run(version: &str, count: usize) {
 
 #[test]
 fn version_1() {
-    run("v1", 30);
+    run("v1", 32);
 }
 
 #[test]
 fn version_2() {
-    run("v2", 31);
+    run("v2", 33);
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::heal::{Budget, Outcome, Stored, heal};
 use super::locate::{Map, locate};
 use super::rows::{Code, ROW};
+use super::strands;
 use crate::report::Report;
 use crate::source::Source;
 use crate::version::Version;
@@ -40,12 +41,19 @@ pub(crate) trait Layout: Send + Sync {
     /// The first intact unit that begins inside `starts` of the window, and the number of its block.
     /// `work` is what may still be spent, in bytes hashed.
     fn find(&self, window: &[u8], starts: Range<usize>, work: &mut u64) -> Option<(usize, u64)>;
+    /// Where units may stand that are damaged and moved: shifts of ranges of units, by what else stands in the file
+    /// than intact units.
+    fn traces(&self, source: &dyn Source) -> Result<Vec<(Range<u64>, i64)>>;
 }
 
 /// How far around the known shifts a damaged unit is looked for.
 const NEARBY: i64 = 64;
 /// Most shifts found so that are tried for a unit.
 const MOST: usize = 4;
+/// Most bytes between two shifts of a unit in which its parts are looked for.
+const APART: i64 = 1 << 16;
+/// Rows that must decode where not one is intact.
+const TRIAL: usize = 4;
 
 /// What a damaged block can be proven by.
 pub(crate) type Prove<'a> = &'a mut dyn FnMut(&[u8], &[Vec<u8>]) -> bool;
@@ -56,6 +64,7 @@ pub(crate) struct Blocks<L> {
     pub(crate) layout: L,
     limits: Limits,
     map: OnceLock<Map>,
+    traces: OnceLock<Vec<(Range<u64>, i64)>>,
     budget: Budget,
     /// Blocks that were read from anything but an intact copy A.
     healed: Mutex<HashSet<u64>>,
@@ -102,6 +111,7 @@ impl<L: Layout> Blocks<L> {
             layout,
             limits,
             map: OnceLock::new(),
+            traces: OnceLock::new(),
             budget: Budget::new(source_size),
             healed: Mutex::default(),
             kept: Mutex::default(),
@@ -193,23 +203,38 @@ impl<L: Layout> Blocks<L> {
                 }
             }
         }
-        let first = self.heal(&mut found, prove);
-        if let Outcome::Proven(_) = first {
-            return Ok(first);
-        }
-        // Bytes may be missing or too many inside of the block, and back in step at its end.
-        let before = found.copies.len();
-        for unit in units {
-            for shift in self.nearby(unit, &map.shifts(unit))? {
-                if let Some(whole) = self.source(unit, shift, &mut found)? {
+        let mut outcome = self.heal(&mut found, prove);
+        for search in [Self::nearby, Self::elsewhere, Self::strands, Self::trial] {
+            if let Outcome::Proven(_) = outcome {
+                break;
+            }
+            let before = found.copies.len();
+            for unit in units {
+                let mut known = map.shifts(unit);
+                known.extend(found.shifts(unit));
+                known.sort_unstable();
+                known.dedup();
+                if let Some(whole) = search(self, unit, &known, &mut found)? {
                     return Ok(Outcome::Proven(whole));
                 }
             }
+            // What moved one copy may have moved the other.
+            for unit in units {
+                let own: Vec<i64> = found.shifts(unit).collect();
+                let other: Vec<i64> = found.whole.iter().map(|whole| whole.1).collect();
+                let new = other.into_iter().filter(|shift| !own.contains(shift));
+                if let Some(whole) = self.sources(unit, new, &mut found)? {
+                    return Ok(Outcome::Proven(whole));
+                }
+            }
+            if found.copies.len() > before {
+                outcome = match (self.heal(&mut found, prove), outcome) {
+                    (Outcome::Lost, before) => before,
+                    (now, _) => now,
+                };
+            }
         }
-        if found.copies.len() == before {
-            return Ok(first);
-        }
-        Ok(self.heal(&mut found, prove))
+        Ok(outcome)
     }
 
     fn heal(&self, found: &mut Sources, prove: Prove<'_>) -> Outcome {
@@ -238,13 +263,29 @@ impl<L: Layout> Blocks<L> {
         self.layout.known(block, &mut source);
         if !source.present.is_empty() {
             found.copies.push(source);
+            found.whole.push((unit, shift));
         }
         Ok(None)
     }
 
-    /// Shifts near the given ones at which more rows of a unit are rows of the code than can be by
-    /// chance, most of them first.
-    fn nearby(&self, unit: u64, known: &[i64]) -> Result<Vec<i64>> {
+    /// The same for several shifts.
+    fn sources(
+        &self,
+        unit: u64,
+        shifts: impl Iterator<Item = i64>,
+        found: &mut Sources,
+    ) -> Result<Option<Vec<u8>>> {
+        for shift in shifts {
+            if let Some(whole) = self.source(unit, shift, found)? {
+                return Ok(Some(whole));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Bytes may be missing or too many inside of the block, and back in step at its end: adds what stands at the shifts
+    /// near the given ones at which more rows of a unit are rows of the code than can be by chance.
+    fn nearby(&self, unit: u64, known: &[i64], sources: &mut Sources) -> Result<Option<Vec<u8>>> {
         let len = self.layout.encoded_len(self.layout.block_of(unit));
         let rows = len.div_ceil(ROW);
         let mut found: Vec<(usize, i64)> = Vec::new();
@@ -274,7 +315,120 @@ impl<L: Layout> Blocks<L> {
         found.sort_unstable_by_key(|&(intact, shift)| (std::cmp::Reverse(intact), shift));
         found.dedup();
         let found = found.into_iter().map(|(_, shift)| shift);
-        Ok(found.filter(|s| !known.contains(s)).take(MOST).collect())
+        let new = found.filter(|s| !known.contains(s)).take(MOST);
+        self.sources(unit, new, sources)
+    }
+
+    /// Adds what stands where anything else than intact units says that the unit may be.
+    fn elsewhere(
+        &self,
+        unit: u64,
+        known: &[i64],
+        sources: &mut Sources,
+    ) -> Result<Option<Vec<u8>>> {
+        if self.traces.get().is_none() {
+            let traces = self.layout.traces(&*self.source)?;
+            self.traces.get_or_init(|| traces);
+        }
+        let traces = self.traces.get().into_iter().flatten();
+        let new = traces
+            .filter(|(units, shift)| units.contains(&unit) && !known.contains(shift))
+            .map(|&(_, shift)| shift)
+            .take(2 * MOST);
+        self.sources(unit, new, sources)
+    }
+
+    /// Adds the parts of a unit between several breaks, by the rows that lie together in each.
+    fn strands(&self, unit: u64, known: &[i64], sources: &mut Sources) -> Result<Option<Vec<u8>>> {
+        let len = self.layout.encoded_len(self.layout.block_of(unit));
+        let mut sorted = known.to_vec();
+        sorted.sort_unstable();
+        let mut windows: Vec<Vec<i64>> = Vec::new();
+        for shift in sorted {
+            match windows.last_mut() {
+                Some(window) if window.last().is_some_and(|l| shift - l <= APART) => {
+                    window.push(shift);
+                }
+                _ => windows.push(vec![shift]),
+            }
+        }
+        for window in windows {
+            let (Some(&low), Some(&high)) = (window.first(), window.last()) else {
+                continue;
+            };
+            let start = low.saturating_sub(NEARBY);
+            let width = usize::try_from(high - low + 2 * NEARBY).unwrap_or(0);
+            // Looking for rows costs about as much as hashing.
+            if !self.budget.take((len + width) / 4096 + 1) {
+                break;
+            }
+            let Some(Found(piece, _)) = self.read_piece(unit, start, len + width)? else {
+                continue;
+            };
+            let found = strands::find(self.layout.code(), &piece);
+            let mut parts: Vec<Stored> = Vec::new();
+            for (from_rear, first) in window
+                .iter()
+                .flat_map(|shift| [(false, shift), (true, shift)])
+            {
+                let placed = strands::sources(&piece, &found, len, first - start, from_rear);
+                for mut part in placed {
+                    part.shift += start;
+                    let seen = |p: &Stored| p.shift == part.shift && p.present == part.present;
+                    if !known.contains(&part.shift) && !parts.iter().any(seen) {
+                        parts.push(part);
+                    }
+                }
+            }
+            // What is behind the block is in step with its last part, or with its last row.
+            let last = parts.iter().max_by_key(|part| part.present.end);
+            let last = last.map(|part| part.shift);
+            let row = strands::last_row(self.layout.code(), &piece, len);
+            let row = row.map(|at| start + at as i64);
+            sources.copies.extend(parts);
+            let new = last.into_iter().chain(row);
+            let new = new.filter(|shift| !known.contains(shift));
+            if let Some(whole) = self.sources(unit, new, sources)? {
+                return Ok(Some(whole));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where no row is intact, adds what stands at the shifts near the given ones at which the first rows decode.
+    fn trial(&self, unit: u64, known: &[i64], sources: &mut Sources) -> Result<Option<Vec<u8>>> {
+        let len = self.layout.encoded_len(self.layout.block_of(unit));
+        let mut decoder = self.layout.code().decoder();
+        let mut found: Vec<(usize, i64)> = Vec::new();
+        for &shift in known {
+            if !self.budget.take(2 * NEARBY as usize * TRIAL) {
+                break;
+            }
+            let Some(Found(bytes, _)) = self.read_around(unit, shift, NEARBY)? else {
+                continue;
+            };
+            for other in -NEARBY..=NEARBY {
+                let start = usize::try_from(other + NEARBY).unwrap_or(0);
+                let Some(there) = bytes.get(start..start + len) else {
+                    continue;
+                };
+                let mut rows = there.chunks(ROW).take(TRIAL);
+                // The right shift is the one at which the fewest bytes are wrong.
+                let wrong = rows.try_fold(0, |wrong, row| {
+                    let mut row = row.to_vec();
+                    let filled = row.iter().any(|&b| b != 0);
+                    Some(wrong + decoder.decode(&mut row, &[]).filter(|_| filled)?)
+                });
+                if let Some(wrong) = wrong {
+                    found.push((wrong, shift + other));
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        let found = found.into_iter().map(|(_, shift)| shift);
+        let new = found.filter(|s| !known.contains(s)).take(MOST);
+        self.sources(unit, new, sources)
     }
 
     fn read_shifted(&self, unit: u64, shift: i64) -> Result<Option<Found>> {
@@ -285,11 +439,15 @@ impl<L: Layout> Blocks<L> {
     fn read_around(&self, unit: u64, shift: i64, margin: i64) -> Result<Option<Found>> {
         let len = self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing();
         let len = len + 2 * usize::try_from(margin).unwrap_or(0);
+        self.read_piece(unit, shift.saturating_sub(margin), len)
+    }
+
+    /// Reads so many bytes from the place of a unit at a shift. Bytes that the file lacks are zero.
+    fn read_piece(&self, unit: u64, shift: i64, len: usize) -> Result<Option<Found>> {
         let wrong = || Error::Misuse("offset beyond 2^63".into());
         let start = i64::try_from(self.layout.offset(unit))
             .map_err(|_| wrong())?
             .checked_add(shift)
-            .and_then(|start| start.checked_sub(margin))
             .ok_or_else(wrong)?;
         let skip = usize::try_from(start.min(0).unsigned_abs()).unwrap_or(usize::MAX);
         if skip >= len {
@@ -311,8 +469,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Sources {
     copies: Vec<Stored>,
+    /// The units of which all of it is among the copies, and their shifts.
+    whole: Vec<(u64, i64)>,
     /// The bytes behind each.
     trailing: Vec<Vec<u8>>,
+}
+
+impl Sources {
+    fn shifts(&self, unit: u64) -> impl Iterator<Item = i64> {
+        let of_unit = self.whole.iter().filter(move |whole| whole.0 == unit);
+        of_unit.map(|&(_, shift)| shift)
+    }
 }
 
 /// Bytes of a unit, and which of them the file has.

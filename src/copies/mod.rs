@@ -15,6 +15,7 @@ pub(crate) mod locate;
 pub(crate) mod records;
 pub(crate) mod rows;
 pub(crate) mod salvage;
+mod strands;
 #[cfg(test)]
 mod tests;
 

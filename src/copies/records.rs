@@ -14,6 +14,11 @@ const WIPED: usize = 8;
 /// illegal.
 const NEAR: usize = 16;
 
+/// Bytes by which two texts must agree to be in step again.
+const AGAIN: usize = 12;
+/// Most bytes that were cut out of one place, or pushed in.
+const FURTHEST: usize = 1024;
+
 /// Finds the record of which `copies` are damaged copies of one length.
 ///
 /// `legal` says what bytes a record can have. `right` says whether a record is the one; it is
@@ -37,6 +42,12 @@ pub(crate) fn recover(
             return Some(copy.to_vec());
         }
     }
+    // What is cheap is tried with every copy before anything that is dear.
+    for copy in copies {
+        if let Some(found) = flip_bit(copy, &mut attempt) {
+            return found;
+        }
+    }
     for (i, a) in copies.iter().enumerate() {
         for b in copies[..i].iter().filter(|b| b.len() == a.len()) {
             if let Some(found) = combine(a, b, legal, &mut attempt) {
@@ -45,11 +56,84 @@ pub(crate) fn recover(
         }
     }
     for copy in copies {
-        if let Some(found) = flip(copy, &mut attempt) {
-            return Some(found);
+        if let Some(found) = change_byte(copy, &mut attempt) {
+            return found;
+        }
+    }
+    for copy in copies {
+        if let Some(found) = flip_two_bits(copy, &mut attempt) {
+            return found;
         }
     }
     None
+}
+
+/// Finds a record of `len` bytes of which `a` and `b` begin with damaged copies, from which bytes were cut out and into which
+/// others were pushed. Where the two differ, one of them is right.
+pub(crate) fn realign(
+    a: &[u8],
+    b: &[u8],
+    len: usize,
+    tries: usize,
+    mut right: impl FnMut(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
+    let hunks = hunks(a, b, len);
+    if hunks.len() > PLACES {
+        return None;
+    }
+    let mut record = Vec::with_capacity(len);
+    for choice in 0..(1_usize << hunks.len()).min(tries) {
+        record.clear();
+        let mut at = 0;
+        for (bit, (in_a, in_b)) in hunks.iter().enumerate() {
+            record.extend_from_slice(&a[at..in_a.start]);
+            record.extend_from_slice(match choice >> bit & 1 {
+                0 => &a[in_a.clone()],
+                _ => &b[in_b.clone()],
+            });
+            at = in_a.end;
+        }
+        record.extend_from_slice(&a[at..]);
+        if record.len() >= len {
+            record.truncate(len);
+            if right(&record) {
+                return Some(record);
+            }
+        }
+    }
+    None
+}
+
+/// Where two texts differ: what stands in one of them, and in the other.
+fn hunks(a: &[u8], b: &[u8], len: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut hunks = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() && j < b.len() && i.min(j) < len {
+        if a[i] == b[j] {
+            (i, j) = (i + 1, j + 1);
+            continue;
+        }
+        let again = (1..2 * FURTHEST).find_map(|total| {
+            let least = total.saturating_sub(FURTHEST);
+            (least..=total.min(FURTHEST))
+                .map(|x| (i + x, j + total - x))
+                .find(|&(x, y)| {
+                    let same = a.get(x..x + AGAIN).zip(b.get(y..y + AGAIN));
+                    same.is_some_and(|(a, b)| a == b)
+                })
+        });
+        let (x, y) = again.unwrap_or((a.len(), b.len()));
+        hunks.push((i..x, j..y));
+        (i, j) = (x, y);
+        if hunks.len() > PLACES {
+            break;
+        }
+    }
+    // One of them may end early.
+    if i.min(j) < len {
+        hunks.push((i..a.len(), j..b.len()));
+    }
+    hunks
 }
 
 /// Takes what is not trusted in one of two copies from the other, and where they still differ tries
@@ -168,34 +252,59 @@ fn choose(a: &[u8], b: &[u8], attempt: &mut impl FnMut(&[u8]) -> Option<bool>) -
     None
 }
 
-/// Tries every single bit, every single byte, and every pair of bits.
-fn flip(copy: &[u8], attempt: &mut impl FnMut(&[u8]) -> Option<bool>) -> Option<Vec<u8>> {
+/// Tries every single bit. `Some(None)` if no more may be tried.
+fn flip_bit(
+    copy: &[u8],
+    attempt: &mut impl FnMut(&[u8]) -> Option<bool>,
+) -> Option<Option<Vec<u8>>> {
     let mut record = copy.to_vec();
-    let bits = copy.len() * 8;
-    for bit in 0..bits {
+    for bit in 0..copy.len() * 8 {
         record[bit / 8] ^= 1 << (bit % 8);
-        if attempt(&record)? {
-            return Some(record);
+        match attempt(&record) {
+            None => return Some(None),
+            Some(true) => return Some(Some(record)),
+            Some(false) => record[bit / 8] ^= 1 << (bit % 8),
         }
-        record[bit / 8] ^= 1 << (bit % 8);
     }
+    None
+}
+
+/// Tries every value of every single byte.
+fn change_byte(
+    copy: &[u8],
+    attempt: &mut impl FnMut(&[u8]) -> Option<bool>,
+) -> Option<Option<Vec<u8>>> {
+    let mut record = copy.to_vec();
     for p in 0..copy.len() {
         for value in 1..=255 {
             record[p] = copy[p] ^ value;
-            if attempt(&record)? {
-                return Some(record);
+            match attempt(&record) {
+                None => return Some(None),
+                Some(true) => return Some(Some(record)),
+                Some(false) => {}
             }
         }
         record[p] = copy[p];
     }
+    None
+}
+
+/// Tries every pair of bits.
+fn flip_two_bits(
+    copy: &[u8],
+    attempt: &mut impl FnMut(&[u8]) -> Option<bool>,
+) -> Option<Option<Vec<u8>>> {
+    let mut record = copy.to_vec();
+    let bits = copy.len() * 8;
     for one in 0..bits {
         record[one / 8] ^= 1 << (one % 8);
         for two in one + 1..bits {
             record[two / 8] ^= 1 << (two % 8);
-            if attempt(&record)? {
-                return Some(record);
+            match attempt(&record) {
+                None => return Some(None),
+                Some(true) => return Some(Some(record)),
+                Some(false) => record[two / 8] ^= 1 << (two % 8),
             }
-            record[two / 8] ^= 1 << (two % 8);
         }
         record[one / 8] ^= 1 << (one % 8);
     }

@@ -1,6 +1,7 @@
 use super::heal::{Budget, Outcome, Stored, heal};
 use super::records;
 use super::rows::{Code, ROW, encoded_len, extract};
+use super::strands;
 
 /// Painted input: a period of 251 shows every misplacement.
 fn paint(len: usize) -> Vec<u8> {
@@ -129,6 +130,55 @@ fn a_byte_cut_out_inside() {
         *byte = right.get(i + 1).copied().unwrap_or(9);
     }
     assert!(healed(&code, &right, &[front, rear]));
+}
+
+#[test]
+fn strands_between_breaks() {
+    let (code, right) = encoded(16, 5000);
+    // Bytes missing in one row, too many in another, and 20 before the piece.
+    let mut piece = vec![0x77; 20];
+    piece.extend_from_slice(&right);
+    piece.splice(20 + 1000..20 + 1001, []);
+    piece.splice(20 + 3000..20 + 3000, [1, 2, 3]);
+    let strands = strands::find(&code, &piece);
+    for from_rear in [false, true] {
+        let nominal = if from_rear { 22 } else { 18 };
+        let found = strands::sources(&piece, &strands, right.len(), nominal, from_rear);
+        let mut shifts: Vec<i64> = found.iter().map(|part| part.shift).collect();
+        shifts.sort_unstable();
+        assert_eq!(shifts, [19, 20, 22]);
+        let mut prove = |block: &[u8]| block == right;
+        let outcome = heal(&code, &found, &Budget::new(0), &mut prove);
+        assert!(matches!(outcome, Outcome::Proven(_)), "{from_rear}");
+    }
+    let last = strands::last_row(&code, &piece, right.len());
+    assert_eq!(last, Some(22));
+}
+
+#[test]
+fn records_in_step_again() {
+    let mut x = 1_u32;
+    let mut letter = || {
+        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b'a' + (x >> 24) as u8 % 26
+    };
+    let right: Vec<u8> = (0..900).map(|_| letter()).collect();
+    let (mut a, mut b) = (right.clone(), right.clone());
+    a.splice(100..101, []);
+    a.splice(500..500, *b"pushed in");
+    a.extend_from_slice(b"what follows");
+    b[300] = b'!';
+    b.splice(700..720, []);
+    b.extend_from_slice(b"something else");
+    let realign = |tries| records::realign(&a, &b, right.len(), tries, |r| r == right);
+    assert_eq!(realign(1 << 10), Some(right.clone()));
+    assert_eq!(realign(1), None);
+    // The head of one is left, and the tail of the other.
+    let (head, tail) = (&right[..600], &right[300..]);
+    for (a, b) in [(head, tail), (tail, head)] {
+        let found = records::realign(a, b, right.len(), 16, |r| r == right);
+        assert_eq!(found, Some(right.clone()));
+    }
 }
 
 #[test]

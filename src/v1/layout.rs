@@ -4,14 +4,20 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::format::{HEADER, hash};
+use memchr::memmem;
+
+use super::format::{HEADER, MAGIC, MANIFEST_START, hash};
 use super::manifest::Manifest;
-use crate::copies::blocks;
+use super::metadata::NEAR;
 use crate::copies::heal::Stored;
 use crate::copies::rows::{Code, ROW};
+use crate::copies::{blocks, read};
 use crate::hash::blake2b_128_many;
+use crate::source::Source;
 use crate::{Error, Result};
 
+/// Most traces of one kind at an end of the file.
+const TRACES: usize = 8;
 /// What checking a row costs, in bytes hashed.
 const CHECK: u64 = 128;
 
@@ -96,6 +102,34 @@ impl blocks::Layout for Layout {
     }
 
     fn known(&self, _block: u64, _encoded: &mut Stored) {}
+
+    /// Headers and manifests tell by how much something moved; where two pieces were exchanged, the other one moved the
+    /// other way.
+    fn traces(&self, source: &dyn Source) -> Result<Vec<(Range<u64>, i64)>> {
+        let size = source.size()?;
+        let places = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+        let manifest = places((self.start - HEADER as u64) / 2);
+        let header = places(HEADER as u64);
+        let back = places(blocks::Layout::size(self)) - header;
+        let mut shifts: Vec<i64> = Vec::new();
+        for start in [0, size.saturating_sub(NEAR)] {
+            let bytes = read(source, start, NEAR)?;
+            let at = |hit: usize| places(start) + hit as i64;
+            for hit in memmem::find_iter(&bytes, MANIFEST_START).take(TRACES) {
+                shifts.extend([at(hit) - header, at(hit) - header - manifest]);
+            }
+            for hit in memmem::find_iter(&bytes, MAGIC).take(TRACES) {
+                shifts.extend([at(hit), at(hit) - back]);
+            }
+        }
+        let mut traces: Vec<(Range<u64>, i64)> = Vec::new();
+        for shift in shifts.into_iter().flat_map(|shift| [shift, -shift]) {
+            if shift != 0 && traces.iter().all(|trace| trace.1 != shift) {
+                traces.push((0..2 * self.blocks(), shift));
+            }
+        }
+        Ok(traces)
+    }
 
     /// A place where rows begin to be rows of the code may be the beginning of a block. (At any
     /// other place the bytes of two rows are mixed.) Its hash tells which block.

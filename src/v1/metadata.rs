@@ -12,11 +12,16 @@ use crate::source::Source;
 use crate::{Error, Limits, Result};
 
 /// Bytes at either end of the file in which a header is looked for.
-const NEAR: u64 = 1 << 20;
+pub(super) const NEAR: u64 = 1 << 20;
 /// Longest manifest looked for where no header tells its length.
 const UNKNOWN: u64 = 16 << 20;
 /// Bytes that may be hashed to find the right manifest among combinations.
 const WORK: usize = 1 << 30;
+
+/// Combinations tried for a manifest of which no header tells the hash.
+const UNPROVEN: usize = 1 << 12;
+/// Bytes behind a damaged manifest that may belong to it.
+const SLACK: usize = 1 << 12;
 
 /// Bits of a header's hash that may be wrong while it still proves a manifest: another one agrees so
 /// well once in 2^61.
@@ -97,6 +102,18 @@ pub(crate) fn find(source: &dyn Source, limits: &Limits) -> Result<Option<Metada
     // Its block hashes will prove themselves, one by one.
     if let Some(bytes) = unconfirmed {
         return done(bytes.to_vec(), false, limits).map(Some);
+    }
+    // No header tells a length or a hash, but two damaged copies the length.
+    if headers.is_empty()
+        && let [first, second, ..] = starts[..]
+        && let Some(len) = Some(second - first).filter(|&len| len as u64 <= limit)
+    {
+        let end = (second + len).min(front.len());
+        let copies = [&front[first..second], &front[second..end]];
+        let sound = |bytes: &[u8]| Manifest::parse(bytes, limits).is_ok();
+        if let Some(bytes) = records::recover(&copies, legal, UNPROVEN, sound) {
+            return done(bytes, false, limits).map(Some);
+        }
     }
     if let Some(got) = too_long {
         return Err(Error::Limit {
@@ -196,10 +213,33 @@ fn combine(front: &[u8], starts: &[usize], header: &Header, limit: u64) -> Optio
         copies.extend(copy(*start).filter(|c| !copies.contains(c)));
     }
     copies.truncate(4);
-    let legal = |b: u8| (0x20..0x7F).contains(&b);
-    records::recover(&copies, legal, WORK / len.max(1), |bytes| {
-        distance(&hash(bytes), &header.manifest_hash) <= HASH_BITS
-    })
+    let tries = WORK / len.max(1);
+    let right = |bytes: &[u8]| distance(&hash(bytes), &header.manifest_hash) <= HASH_BITS;
+    // Bytes may be missing from one, or too many; then the other does not begin where it should.
+    let mut begins: Vec<usize> = [HEADER, HEADER + len]
+        .into_iter()
+        .chain(starts.iter().copied())
+        .collect();
+    begins.dedup();
+    begins.truncate(6);
+    let rest = |start: usize| {
+        let end = start.saturating_add(len + SLACK).min(front.len());
+        front.get(start..end).unwrap_or_default()
+    };
+    for (i, &one) in begins.iter().enumerate() {
+        for &other in &begins[..i] {
+            let found = records::realign(rest(one), rest(other), len, tries / 16, right);
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+    records::recover(&copies, legal, tries, right)
+}
+
+/// Whether a manifest can have this byte.
+fn legal(byte: u8) -> bool {
+    (0x20..0x7F).contains(&byte)
 }
 
 fn distance(a: &[u8], b: &[u8]) -> u32 {

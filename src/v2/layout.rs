@@ -5,14 +5,19 @@ use std::ops::Range;
 use memchr::memmem;
 
 use super::format::{DESCRIPTOR, Descriptor, HEADER, Header, TAG, TRAILER};
+use super::metadata;
 use crate::copies::blocks;
 use crate::copies::heal::Stored;
 use crate::copies::rows::{Code, ROW, extract};
+use crate::source::Source;
 use crate::{Error, Result};
 
 /// Bits of a stored tag that may be wrong while it still proves a block: a tag of something else
 /// agrees so well once in 2^61.
 const TAG_BITS: u32 = 16;
+
+/// Most places where damaged slots may be that are remembered.
+const TRACES: usize = 1 << 14;
 
 /// The layout of a container with a known number of blocks.
 pub(crate) struct Layout {
@@ -201,6 +206,37 @@ impl blocks::Layout for Layout {
                 }
             }
         }
+    }
+
+    /// Descriptors tell where slots begin, and of which block, if the row that they begin can be corrected.
+    fn traces(&self, source: &dyn Source) -> Result<Vec<(Range<u64>, i64)>> {
+        let mut traces: Vec<(Range<u64>, i64)> = Vec::new();
+        let mut decoder = self.code.decoder();
+        let geometry = &self.header.geometry;
+        metadata::descriptors(
+            source,
+            geometry,
+            &self.code,
+            |at, row, descriptor, valid| {
+                let mut corrected = row.to_vec();
+                let right = valid
+                    || decoder.decode(&mut corrected, &[]).is_some()
+                        && Descriptor::parse(&corrected, geometry) == Some(descriptor);
+                if !right || descriptor.index >= self.blocks {
+                    return;
+                }
+                for unit in [0, 1].map(|copy| self.unit(copy, descriptor.index)) {
+                    let nominal = self.offset(unit);
+                    let shift = i64::try_from(at).ok().zip(i64::try_from(nominal).ok());
+                    if let Some((at, nominal)) = shift.filter(|(at, nominal)| at != nominal)
+                        && traces.len() < TRACES
+                    {
+                        traces.push((unit..unit + 1, at - nominal));
+                    }
+                }
+            },
+        )?;
+        Ok(traces)
     }
 
     /// Descriptors tell where slots begin, and of which block; the tag decides.

@@ -3,8 +3,8 @@
 use memchr::memmem;
 
 use super::format::{
-    DESCRIPTOR, Descriptor, END, HEADER, Header, MAGIC, MOST_BLOCKS, TAG, TRAILER, Trailer,
-    VERSION, sealed, trailer_sealed,
+    DESCRIPTOR, Descriptor, END, Geometry, HEADER, Header, MAGIC, MOST_BLOCKS, TAG, TRAILER,
+    Trailer, VERSION, sealed, trailer_sealed,
 };
 use crate::copies::rows::{Code, ROW};
 use crate::copies::{read, records};
@@ -14,6 +14,12 @@ use crate::{Error, Result};
 
 /// Bytes at either end of the file in which headers and trailers are looked for.
 const NEAR: u64 = 1 << 20;
+/// Of the twelve bytes with which every header begins, how many one of two damaged ones must have.
+const ALIKE: usize = 6;
+/// Most places where a damaged header may begin.
+const BEGINS: usize = 6;
+/// Bytes behind a damaged header that may belong to it.
+const SLACK: usize = 1 << 10;
 /// Combinations tried for a header or a trailer.
 const TRIES: usize = 1 << 21;
 
@@ -73,6 +79,7 @@ fn find_header(source: &dyn Source, size: u64) -> Result<Option<Header>> {
         return Ok(None);
     }
     let ends = [0, size.saturating_sub(NEAR)];
+    let mut begins = vec![0, size.saturating_sub(HEADER as u64)];
     let mut traces = false;
     for start in ends {
         let bytes = read(source, start, NEAR)?;
@@ -83,12 +90,19 @@ fn find_header(source: &dyn Source, size: u64) -> Result<Option<Header>> {
                 return Header::parse(&raw).map(Some);
             }
             traces |= bytes.get(at + 8..at + 10) == Some(&VERSION.to_be_bytes());
+            let begin = start + at as u64;
+            if begins.len() < BEGINS && !begins.contains(&begin) {
+                begins.push(begin);
+            }
         }
         traces |= memmem::find_iter(&bytes, END)
             .any(|at| bytes.get(at..at + TRAILER).is_some_and(trailer_sealed));
     }
-    let copies: Vec<&[u8]> = raw.iter().map(|r| &r[..]).collect();
-    if let Some(found) = records::recover(&copies, |_| true, TRIES, sealed)
+    let texts = begins
+        .into_iter()
+        .map(|begin| read(source, begin, (HEADER + SLACK) as u64))
+        .collect::<Result<Vec<_>>>()?;
+    if let Some(found) = combine(&texts)
         && let Ok(bytes) = <[u8; HEADER]>::try_from(found)
     {
         return Header::parse(&bytes).map(Some);
@@ -100,6 +114,26 @@ fn find_header(source: &dyn Source, size: u64) -> Result<Option<Header>> {
         }));
     }
     Ok(None)
+}
+
+/// The header of which these texts begin with damaged copies.
+fn combine(texts: &[Vec<u8>]) -> Option<Vec<u8>> {
+    // Of a file that is no container, nothing is combined.
+    let begin = [&MAGIC[..], &[0, VERSION as u8, 0, HEADER as u8]].concat();
+    let alike = |text: &Vec<u8>| begin.iter().zip(text).filter(|(a, b)| a == b).count();
+    if texts.iter().map(alike).max() < Some(ALIKE) {
+        return None;
+    }
+    for (i, a) in texts.iter().enumerate() {
+        for b in &texts[..i] {
+            let found = records::realign(a, b, HEADER, TRIES, sealed);
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+    let copies: Vec<&[u8]> = texts.iter().filter_map(|text| text.get(..HEADER)).collect();
+    records::recover(&copies, |_| true, TRIES, sealed)
 }
 
 fn find_trailer(source: &dyn Source, size: u64, header: &Header) -> Result<Option<Trailer>> {
@@ -133,19 +167,20 @@ fn find_trailer(source: &dyn Source, size: u64, header: &Header) -> Result<Optio
     Ok(found.as_deref().and_then(parse))
 }
 
-/// The number of blocks where no trailer tells it, and whether it is certain.
-fn count(source: &dyn Source, size: u64, header: &Header) -> Result<(u64, bool)> {
-    let geometry = &header.geometry;
-    let slot = geometry.slot() as u64;
-    let code =
-        Code::new(geometry.nsym).ok_or_else(|| Error::Misuse("nsym must be 1 to 254".into()))?;
-    // Descriptors at every place of the file that looks like one and begins a row of the code.
-    let (mut most, mut last) = (None, None);
+/// Descriptors at every place of the file that looks like one: where, and whether the row that it begins is one of the
+/// code.
+pub(super) fn descriptors(
+    source: &dyn Source,
+    geometry: &Geometry,
+    code: &Code,
+    mut each: impl FnMut(u64, &[u8], Descriptor, bool),
+) -> Result<()> {
+    const WINDOW: u64 = 4 << 20;
     let row = geometry.encoded().min(ROW);
     let full = u32::try_from(geometry.capacity() + TAG).unwrap_or(u32::MAX);
     let mut normal = [0; 8];
     normal[..4].copy_from_slice(&full.to_be_bytes());
-    const WINDOW: u64 = 4 << 20;
+    let size = source.size()?;
     let mut at = 0;
     while at < size {
         let window = read(source, at, WINDOW + ROW as u64 + DESCRIPTOR as u64)?;
@@ -155,19 +190,30 @@ fn count(source: &dyn Source, size: u64, header: &Header) -> Result<(u64, bool)>
             let Some(bytes) = window.get(start..start + row) else {
                 continue;
             };
-            let Some(descriptor) = Descriptor::parse(bytes, geometry) else {
-                continue;
-            };
-            if !code.valid(bytes) {
-                continue;
-            }
-            most = most.max(Some(descriptor.index));
-            if descriptor.last {
-                last = last.max(Some(descriptor.index));
+            if let Some(descriptor) = Descriptor::parse(bytes, geometry) {
+                each(at + start as u64, bytes, descriptor, code.valid(bytes));
             }
         }
         at += WINDOW;
     }
+    Ok(())
+}
+
+/// The number of blocks where no trailer tells it, and whether it is certain.
+fn count(source: &dyn Source, size: u64, header: &Header) -> Result<(u64, bool)> {
+    let geometry = &header.geometry;
+    let slot = geometry.slot() as u64;
+    let code =
+        Code::new(geometry.nsym).ok_or_else(|| Error::Misuse("nsym must be 1 to 254".into()))?;
+    let (mut most, mut last) = (None, None);
+    descriptors(source, geometry, &code, |_, _, descriptor, valid| {
+        if valid {
+            most = most.max(Some(descriptor.index));
+        }
+        if valid && descriptor.last {
+            last = last.max(Some(descriptor.index));
+        }
+    })?;
     if let Some(last) = last {
         return Ok((last + 1, true));
     }

@@ -168,6 +168,8 @@ pub struct Damaged {
     left: Vec<Option<u8>>,
     /// Header and manifest can be had although no copy of them is intact.
     pub assured: bool,
+    /// Whether the simple reasoning about rows is too simple: it does not ask where they are.
+    pub hard: bool,
 }
 
 impl Damaged {
@@ -176,6 +178,7 @@ impl Damaged {
             bytes: base.bytes.clone(),
             left: base.bytes.iter().copied().map(Some).collect(),
             assured: false,
+            hard: false,
         }
     }
 
