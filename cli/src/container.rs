@@ -27,8 +27,8 @@ pub enum Writer {
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
-    /// Bytes.
-    Stream,
+    /// Bytes, and how many there are, where that is known.
+    Stream(Option<u64>),
     /// A tar stream.
     Tar,
 }
@@ -62,6 +62,10 @@ impl Writer {
                 let options = v1::WriterOptions {
                     compress,
                     kdf: old_kdf(args),
+                    payload_len: match media {
+                        Media::Stream(len) => len,
+                        Media::Tar => None,
+                    },
                     ..v1::WriterOptions::default()
                 };
                 v1::Writer::new(stream(file), passphrase, options).map(|w| Writer::V1(Box::new(w)))
@@ -158,7 +162,7 @@ fn options(args: &WriteArgs, media: Media) -> dbs::WriterOptions {
     options.lag = args.lag;
     options.threads = args.threads;
     options.media_type = match media {
-        Media::Stream => MEDIA_STREAM.into(),
+        Media::Stream(_) => MEDIA_STREAM.into(),
         Media::Tar => MEDIA_TAR.into(),
     };
     options

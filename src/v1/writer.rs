@@ -2,8 +2,8 @@
 //!
 //! The manifest stands before the blocks and holds their hashes, so it is written last, and its
 //! length must be known before the blocks have a place. If the length of the payload is known (and
-//! it is not compressed), the blocks go where they belong at once; otherwise they are written to the
-//! front of the output and copied to their places at the end. Either way memory is bounded.
+//! it is not compressed), the blocks go where they belong at once; otherwise they are written
+//! one after the other and copied to their places at the end. Either way memory is bounded.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -25,6 +25,9 @@ use crate::{Error, Passphrase, Result};
 /// Blocks encoded together.
 const BATCH: usize = 8;
 
+/// Bytes of the payload that are worked on at a time.
+const PIECE: usize = 128 << 10;
+
 /// How a container of version 1 is written. The defaults are those of django-dbs.
 #[derive(Debug, Clone)]
 pub struct WriterOptions {
@@ -38,7 +41,8 @@ pub struct WriterOptions {
     pub compress: bool,
     /// When the backup is made, as the manifest shall say it: `2024-02-29T23:59:59.123456+00:00`.
     pub created: String,
-    /// Length of the payload, where it is known and not compressed: saves copying at the end.
+    /// Length of the payload, where it is known and not compressed: saves copying at the end. If the payload is longer, it
+    /// is copied nevertheless; if it is shorter, writing fails.
     pub payload_len: Option<u64>,
     /// All that is random, for test vectors. **Never** the same twice with different contents.
     pub fixed: Option<Fixed>,
@@ -113,6 +117,8 @@ pub struct Writer<W: Read + Write + Seek> {
     manifest: Manifest,
     /// Length of copies and manifest, if they are known beforehand.
     placed: Option<Placed>,
+    /// Where copy A is being written.
+    start: u64,
     /// Ciphertext of the blocks to come.
     pending: Vec<u8>,
     /// The blocks encoded last, so that their room is used again.
@@ -187,6 +193,7 @@ impl<W: Read + Write + Seek> Writer<W> {
                 .then(|| ZlibEncoder::new(Vec::new(), Compression::new(6))),
             payload: Sha256::new(),
             manifest,
+            start: placed.map_or(0, |placed| placed.start),
             placed,
             pending: Vec::new(),
             buffer: Vec::new(),
@@ -200,7 +207,7 @@ impl<W: Read + Write + Seek> Writer<W> {
     ///
     /// # Errors
     /// What the output says, or [`Error::Misuse`] if writing failed before, or if the payload was
-    /// not as long as was said.
+    /// shorter than was said.
     pub fn finish(mut self) -> Result<W> {
         if self.failed {
             return Err(Error::Misuse("writing the container failed before".into()));
@@ -210,9 +217,7 @@ impl<W: Read + Write + Seek> Writer<W> {
             self.seal(&rest)?;
         }
         if self.placed.is_some_and(|p| p.payload_len != self.body) {
-            return Err(Error::Misuse(
-                "the payload is not as long as was said".into(),
-            ));
+            return Err(Error::Misuse("the payload is shorter than was said".into()));
         }
         if let Some(authenticator) = self.authenticator.take() {
             self.pending.extend_from_slice(&authenticator.tag());
@@ -243,7 +248,8 @@ impl<W: Read + Write + Seek> Writer<W> {
                 ));
             }
             None => {
-                self.copy(0, start + self.encoded)?;
+                // The manifest is at least as long as one for fewer blocks: no place overlaps.
+                self.copy(self.start, start + self.encoded)?;
                 self.copy(start + self.encoded, start)?;
             }
         }
@@ -275,6 +281,13 @@ impl<W: Read + Write + Seek> Writer<W> {
     }
 
     fn put(&mut self, payload: &[u8]) -> Result<()> {
+        // In pieces that stay in the cache from one step to the next.
+        payload
+            .chunks(PIECE)
+            .try_for_each(|piece| self.piece(piece))
+    }
+
+    fn piece(&mut self, payload: &[u8]) -> Result<()> {
         self.payload.update(payload);
         let Some(compressor) = &mut self.compressor else {
             return self.seal(payload);
@@ -344,18 +357,14 @@ impl<W: Read + Write + Seek> Writer<W> {
                 manifest.encoded_hashes.push(digest);
             }
         });
-        match self.placed {
-            Some(placed) => {
-                if self.encoded + encoded.len() as u64 > placed.copy_len {
-                    return Err(Error::Misuse("the payload is longer than was said".into()));
-                }
-                for copy in 0..2 {
-                    let at = self.base + placed.start + copy * placed.copy_len + self.encoded;
-                    self.out.seek(SeekFrom::Start(at))?;
-                    self.out.write_all(&encoded)?;
-                }
-            }
-            None => self.out.write_all(&encoded)?,
+        let end = self.encoded + encoded.len() as u64;
+        // Where the payload is longer than was said, copy A grows into the place of copy B.
+        self.placed = self.placed.filter(|placed| end <= placed.copy_len);
+        let second = self.placed.map(|placed| self.start + placed.copy_len);
+        for start in [Some(self.start), second].into_iter().flatten() {
+            let at = self.base + start + self.encoded;
+            self.out.seek(SeekFrom::Start(at))?;
+            self.out.write_all(&encoded)?;
         }
         self.encoded += encoded.len() as u64;
         self.buffer = encoded;

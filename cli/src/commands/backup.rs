@@ -45,13 +45,14 @@ pub fn run(args: &Backup, console: &Console) -> Result<Code> {
     let output = Output::create(&args.output, args.write.force)?;
     let passphrase = Wanted::fresh(&args.passphrase).obtain()?;
 
+    let len = input_len().filter(|_| stream);
     let media = match stream {
-        true => Media::Stream,
+        true => Media::Stream(len),
         false => Media::Tar,
     };
     let writer = Writer::new(args.format, &output, &passphrase, &args.write, media)?;
     let mut done = match stream {
-        true => write_stream(writer, &output, console)?,
+        true => write_stream(writer, len, &output, console)?,
         false => write_tree(writer, &roots, &args.output, &output, console)?,
     };
     output.sync()?;
@@ -85,8 +86,24 @@ struct Done {
     unreadable: u64,
 }
 
-fn write_stream(mut writer: Writer, output: &Output, console: &Console) -> Result<Done> {
-    let bar = console.bytes("backup", None);
+/// How many bytes standard input has still to give, if it is a file.
+fn input_len() -> Option<u64> {
+    let input = io::stdin();
+    let found = rustix::fs::fstat(&input).ok()?;
+    let size = u64::try_from(found.st_size).ok()?;
+    let file = rustix::fs::FileType::from_raw_mode(found.st_mode).is_file();
+    let read = rustix::fs::tell(&input).ok()?;
+    size.checked_sub(read).filter(|_| file)
+}
+
+fn write_stream(
+    mut writer: Writer,
+    len: Option<u64>,
+    output: &Output,
+    console: &Console,
+) -> Result<Done> {
+    let bar = console.bytes("backup", len);
+    let failure = |e: &io::Error| Failure::io("reading", Path::new("standard input"), e);
     let mut input = io::stdin().lock();
     let mut buffer = vec![0; 1 << 20];
     let mut total = 0;
@@ -95,13 +112,20 @@ fn write_stream(mut writer: Writer, output: &Output, console: &Console) -> Resul
             Ok(0) => break,
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Failure::io("reading", Path::new("standard input"), &e)),
+            Err(e) => return Err(failure(&e)),
         };
         writer
             .write_all(&buffer[..n])
             .map_err(|e| output.failure(&e))?;
         total += n as u64;
         bar.advance(n as u64);
+    }
+    if len.is_some_and(|len| total < len) {
+        let shorter = "it became shorter while it was read";
+        return Err(failure(&io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            shorter,
+        )));
     }
     writer.finish(output)?;
     bar.clear();

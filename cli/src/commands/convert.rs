@@ -42,7 +42,7 @@ pub fn run(args: &Convert, console: &Console) -> Result<Code> {
     };
     let media = match tar {
         true => Media::Tar,
-        false => Media::Stream,
+        false => Media::Stream(None),
     };
     let mut writer = Writer::new(3, &output, &passphrase, &args.write, media)?;
     let mut total = 0;
