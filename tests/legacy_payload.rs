@@ -24,6 +24,11 @@ impl Sink for Seen {
         Ok(())
     }
 
+    fn python_record(&mut self, model: &str, text: &str) -> Result<()> {
+        self.rows.push((model.into(), text.into()));
+        Ok(())
+    }
+
     fn file(&mut self, _index: u64, _entry: &FileEntry) -> Result<()> {
         self.open.clear();
         Ok(())
@@ -68,6 +73,10 @@ fn entry(kind: Kind, name: &str, root: Option<&str>, bytes: &[u8]) -> FileEntry 
         offset: 0,
         length: 0,
     }
+}
+
+fn row_text(pk: u64) -> String {
+    row("shop.a", pk).get().to_owned()
 }
 
 fn row(model: &str, pk: u64) -> Box<RawValue> {
@@ -147,6 +156,67 @@ fn documents_come_back() {
     let text = String::from_utf8_lossy(&text);
     assert!(text.contains(r#", "name": "a/\u00fc.txt", "root": null, "offset": 0, "length": 3}"#));
     assert!(text.contains(r#"{"version": 1, "created": "#));
+}
+
+/// What Python's `json.dumps` writes, and no other JSON has.
+#[test]
+fn what_only_python_writes() {
+    let row = r#"{"model": "shop.a", "pk": 1, "fields": {"x": NaN, "y": [-Infinity], "z": "NaN"}}"#;
+    let name = r#""name": "caf\udce9.txt""#;
+    let mut document = document();
+    let text = String::from_utf8(document.split_off(12)).unwrap();
+    let text = text.replacen(row_text(0).as_str(), row, 1);
+    let text = text.replace(r#""name": "a/\u00fc.txt""#, name);
+    document[8..].copy_from_slice(&u32::try_from(text.len() - 3).unwrap().to_be_bytes());
+    document.extend_from_slice(text.as_bytes());
+    let frame = |kind: u8, body: &str| {
+        let len = u32::try_from(body.len()).unwrap().to_be_bytes();
+        [&[kind][..], &len, body.as_bytes()].concat()
+    };
+    let frames = [
+        b"DBSPAY02".to_vec(),
+        frame(
+            b'H',
+            r#"{"version":2,"created":null,"django_version":null,"migrations":null,"order":["shop.a"]}"#,
+        ),
+        frame(
+            b'M',
+            &format!(
+                r#"[{{"kind":"storage","size":0,"model":null,"pk":null,"field":null,{name},"root":null}}]"#
+            ),
+        ),
+        frame(b'E', r#"{"index":0,"skipped":"gone"}"#),
+        frame(b'R', &format!("[{row}, {}]", row_text(2))),
+        frame(
+            b'T',
+            r#"{"stats":{"models":[{"model":"shop.a","count":2}],"records":2,"files":0,"skipped_files":[]}}"#,
+        ),
+    ];
+    for whole in [document, frames.concat()] {
+        let mut seen = Seen::default();
+        payload::read(&whole[..], &Limits::default(), &mut seen).unwrap();
+        assert_eq!(seen.rows[0].1, row);
+        assert_eq!(seen.rows[seen.rows.len() - 1].1, row_text(2));
+        assert_eq!(seen.files[0].0, "storage/caf\u{fffd}.txt");
+        // A sink that does not know such rows loses none of them unsaid.
+        struct Plain;
+        impl Sink for Plain {
+            fn record(&mut self, _: &str, _: &RawValue) -> Result<()> {
+                Ok(())
+            }
+            fn file(&mut self, _: u64, _: &FileEntry) -> Result<()> {
+                Ok(())
+            }
+            fn data(&mut self, _: &[u8]) -> Result<()> {
+                Ok(())
+            }
+            fn file_end(&mut self, _: &FileEntry, _: Option<&str>) -> Result<()> {
+                Ok(())
+            }
+        }
+        let refused = payload::read(&whole[..], &Limits::default(), &mut Plain);
+        assert!(matches!(refused, Err(Error::Damaged(_))));
+    }
 }
 
 #[test]

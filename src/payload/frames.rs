@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::document::{check, count, model};
+use super::document::{check, count, entry, model, pass};
+use super::python::Hide;
 use super::{FileEntry, Header, Sink, Summary, fill, malformed};
 use crate::{Error, Limits, Result};
 
@@ -169,7 +170,11 @@ pub(super) fn read(
     let mut files: Vec<FileEntry> = Vec::new();
     let mut memory = 0;
     while frames.require()? == kind::MANIFEST {
-        let batch: Vec<FileEntry> = frames.parse("its list of files")?;
+        let batch: Vec<&RawValue> = frames.parse("its list of files")?;
+        let batch = batch.iter().map(|json| entry(json.get()));
+        let batch: Vec<FileEntry> = batch
+            .collect::<Result<_, _>>()
+            .map_err(|error| malformed(format!("its list of files: {error}")))?;
         memory += batch.iter().map(cost).sum::<u64>();
         if memory > limits.memory {
             return Err(Error::Limit {
@@ -250,6 +255,7 @@ fn rows(frames: &mut Frames<'_>, summary: &mut Summary, sink: &mut dyn Sink) -> 
     let rank: HashMap<&str, usize> = order.iter().map(String::as_str).zip(0..).collect();
     let mut current = 0;
     while frames.kind == kind::RECORDS {
+        Hide::default().apply(&mut frames.body);
         let batch: Vec<&RawValue> = frames.parse("its rows")?;
         for row in batch {
             let model = model(row)?;
@@ -262,7 +268,7 @@ fn rows(frames: &mut Frames<'_>, summary: &mut Summary, sink: &mut dyn Sink) -> 
                 return Err(malformed("rows out of order"));
             }
             current = position;
-            sink.record(&model, row)?;
+            pass(sink, &model, row)?;
             count(summary, &model);
         }
         frames.require()?;

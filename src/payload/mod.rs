@@ -9,6 +9,7 @@ mod document;
 mod entry;
 mod frames;
 mod json;
+mod python;
 mod write;
 
 use std::io::Read;
@@ -74,6 +75,18 @@ pub trait Sink {
     /// # Errors
     /// Any error stops the reading.
     fn record(&mut self, model: &str, json: &RawValue) -> Result<()>;
+
+    /// A row that no JSON of RFC 8259 can say: as Python writes it, with a `NaN`, `Infinity` or `-Infinity` in it. It is refused
+    /// unless this is implemented.
+    ///
+    /// # Errors
+    /// What the sink says.
+    fn python_record(&mut self, model: &str, text: &str) -> Result<()> {
+        let _ = text;
+        Err(malformed(format!(
+            "a row of {model:?} has a NaN or an infinity"
+        )))
+    }
 
     /// A file begins. Its digest is known here in version 1 only.
     ///

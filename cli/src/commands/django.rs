@@ -9,7 +9,6 @@ use std::path::Path;
 
 use dbs::payload::{self, FileEntry};
 use dbs::{Error, Limits};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::only::Only;
@@ -112,14 +111,7 @@ impl Maker<'_> {
         }
     }
 
-    fn refuse(&mut self, shown: &str, why: &str) {
-        self.restored.refused += 1;
-        self.console.warn(&format!("refused {shown}: {why}"));
-    }
-}
-
-impl payload::Sink for Maker<'_> {
-    fn record(&mut self, model: &str, json: &RawValue) -> dbs::Result<()> {
+    fn row(&mut self, model: &str, text: &str) -> dbs::Result<()> {
         if !self.rows.contains_key(model) {
             let made = match rows_name(model) {
                 Some(name) if self.only.wants(name.as_bytes()) => self.begin(name.as_bytes())?,
@@ -134,17 +126,28 @@ impl payload::Sink for Maker<'_> {
         let Some(Some(rows)) = self.rows.get_mut(model) else {
             return Ok(());
         };
-        // A row is a line, however it was written.
-        let line = match json.get().contains(['\n', '\r']) {
-            false => json.get().to_string(),
-            true => serde_json::from_str::<Value>(json.get())
-                .map_or_else(|_| String::new(), |value| value.to_string()),
-        };
         self.restored.rows += 1;
+        // A row is a line: a line break in JSON is white space, as strings have it escaped.
+        let line = text.replace(['\n', '\r'], " ");
         match writeln!(rows, "{line}") {
             Ok(()) => Ok(()),
             Err(e) => self.stop(writing(model, &e)),
         }
+    }
+
+    fn refuse(&mut self, shown: &str, why: &str) {
+        self.restored.refused += 1;
+        self.console.warn(&format!("refused {shown}: {why}"));
+    }
+}
+
+impl payload::Sink for Maker<'_> {
+    fn record(&mut self, model: &str, json: &RawValue) -> dbs::Result<()> {
+        self.row(model, json.get())
+    }
+
+    fn python_record(&mut self, model: &str, text: &str) -> dbs::Result<()> {
+        self.row(model, text)
     }
 
     fn file(&mut self, _index: u64, entry: &FileEntry) -> dbs::Result<()> {
@@ -232,6 +235,10 @@ struct Lister {
 
 impl payload::Sink for Lister {
     fn record(&mut self, _model: &str, _json: &RawValue) -> dbs::Result<()> {
+        Ok(())
+    }
+
+    fn python_record(&mut self, _model: &str, _text: &str) -> dbs::Result<()> {
         Ok(())
     }
 
