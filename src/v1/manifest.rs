@@ -71,7 +71,7 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
         let mut bytes = [0; N];
-        if text.len() != 2 * N || !text.is_ascii() {
+        if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(D::Error::custom(format!("{} hex digits expected", 2 * N)));
         }
         for (i, byte) in bytes.iter_mut().enumerate() {
@@ -151,7 +151,7 @@ impl Manifest {
                 limit: limit.min(1 << 30),
             });
         }
-        if blocks.ciphertext_len > super::gcm::LONGEST {
+        if blocks.ciphertext_len - 16 > super::gcm::LONGEST {
             return Err(illegal("the ciphertext is longer than AES-GCM allows"));
         }
         let count = blocks.ciphertext_len.div_ceil(blocks.block_size);
