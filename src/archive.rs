@@ -49,6 +49,11 @@ impl Archive {
         } else {
             match open_v3(&sources, options.clone()) {
                 Err(error @ Error::NotDbs(_)) => open_legacy(&sources, &options)?.ok_or(error)?,
+                // In a long file, a few bytes may look like sectors of version 3 by chance.
+                Err(error @ Error::Damaged(_)) => match open_legacy(&sources, &options) {
+                    Ok(Some(container)) => container,
+                    _ => return Err(error),
+                },
                 other => other?,
             }
         };
