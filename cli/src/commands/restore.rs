@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dbs::archive::Unlocked;
 use dbs::error::FailedBlock;
-use dbs::{Archive, Entry, Error, Passphrase, Payload, Report, Status};
+use dbs::{Archive, Entry, Error, Passphrase, Payload, Report, Status, Version};
 use serde_json::Value;
 
 use super::tree::{self, Missing};
@@ -294,10 +294,15 @@ fn conclude(
     );
     failure.details = restored.missing.iter().map(Missing::line).collect();
     report::shorten(&mut failure.details);
-    Err(failure.hint(format!(
-        "Another copy of this backup, damaged or not, may have the rest: \
-         dbs repair {shown} --with OTHER -o NEW"
-    )))
+    let other = match unlocked.version() {
+        Version::V3 => format!(
+            "Another copy of this backup, damaged or not, may have the rest: \
+             dbs repair {shown} --with OTHER -o NEW"
+        ),
+        // Nothing in them tells where a part belongs that stands in another file.
+        _ => "Another copy of this backup may have the rest.".into(),
+    };
+    Err(failure.hint(other))
 }
 
 /// A report to be filled in.
