@@ -29,30 +29,68 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The rooms named in paths that begin with `crate::`.
-fn uses(text: &str, rooms: &BTreeSet<&str>) -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
-    for line in text
-        .lines()
+/// The rooms named in paths that begin with `crate::`, or with as many `super::` as lead out of the room: `depth`.
+fn uses(text: &str, depth: usize, rooms: &BTreeSet<&str>) -> BTreeSet<String> {
+    let lines = text.lines();
+    let code: Vec<&str> = lines
         .filter(|line| !line.trim_start().starts_with("//"))
-    {
-        for (at, _) in line.match_indices("crate::") {
-            let rest = &line[at + "crate::".len()..];
-            let list = rest
-                .strip_prefix('{')
-                .map_or(rest, |list| list.split('}').next().unwrap());
-            for name in list.split([',', ' ']) {
-                let word: String = name
-                    .chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect();
-                if rooms.contains(word.as_str()) {
-                    named.insert(word);
-                }
+        .collect();
+    let code = code.join("\n");
+    let out = "super::".repeat(depth);
+    let paths = code
+        .match_indices("crate::")
+        .chain(code.match_indices(&out));
+    let mut named = BTreeSet::new();
+    for (at, root) in paths {
+        let rest = &code[at + root.len()..];
+        for name in first_names(rest) {
+            if rooms.contains(name) {
+                named.insert(name.to_owned());
             }
         }
     }
     named
+}
+
+/// The name that a path goes on with, or the first ones of all paths in its braces.
+fn first_names(path: &str) -> Vec<&str> {
+    let word = |text: &str| {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+        end.unwrap_or(text.len())
+    };
+    if !path.starts_with('{') {
+        return vec![&path[..word(path)]];
+    }
+    let mut names = Vec::new();
+    let (mut depth, mut begins) = (0, false);
+    for (at, c) in path.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ if depth == 1 && begins && !c.is_whitespace() => {
+                names.push(&path[at..at + word(&path[at..])]);
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+        begins = depth == 1 && (matches!(c, '{' | ',') || begins && c.is_whitespace());
+    }
+    names
+}
+
+#[test]
+fn names_are_seen() {
+    let rooms = BTreeSet::from(["v1", "v2", "gf", "rs"]);
+    let seen = |text, depth| Vec::from_iter(uses(text, depth, &rooms)).join(" ");
+    assert_eq!(seen("use crate::v1::Writer;", 2), "v1");
+    assert_eq!(
+        seen("use crate::{\n    Error,\n    gf::{a, rs},\n    v2,\n};", 2),
+        "gf v2"
+    );
+    assert_eq!(seen("// crate::v1\nlet x = crate::rs::new();", 2), "rs");
+    assert_eq!(seen("use super::v1; use super::super::v2;", 2), "v2");
 }
 
 #[test]
@@ -76,7 +114,10 @@ fn rooms_use_only_what_is_beneath_them() {
             continue;
         }
         let own = layer(room).unwrap_or_else(|| panic!("{room} stands in no layer"));
-        for used in uses(&fs::read_to_string(&path).unwrap(), &rooms) {
+        let text = fs::read_to_string(&path).unwrap();
+        // A folder's `mod.rs` and a file beside it are the room itself.
+        let below = relative.components().count() - usize::from(relative.ends_with("mod.rs"));
+        for used in uses(&text, below, &rooms) {
             seen += 1;
             if used != room && layer(&used).unwrap() >= own {
                 wrong.push(format!("{} uses {used}", relative.display()));
