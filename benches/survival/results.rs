@@ -365,7 +365,9 @@ fn today() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut days = now.map_or(0, |now| now.as_secs() / 86400);
     let mut year = 1970;
-    let leap = |year: u64| u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let leap = |year: u64| {
+        u64::from(year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)))
+    };
     while days >= 365 + leap(year) {
         days -= 365 + leap(year);
         year += 1;

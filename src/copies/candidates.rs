@@ -35,6 +35,13 @@ pub(super) struct Word<'a> {
     wiped: Vec<u8>,
 }
 
+impl Word<'_> {
+    /// Whether these bytes stand there.
+    pub(super) fn holds(&self, bytes: &[u8]) -> bool {
+        self.bytes == bytes
+    }
+}
+
 /// The code, a decoder of single rows, and what may still be spent.
 pub(super) struct Workshop<'a> {
     pub(super) code: &'a Code,
@@ -206,7 +213,8 @@ fn anew(code: &Code, word: &Word<'_>, candidates: &mut Vec<Candidate>) {
     }
 }
 
-fn alone(shop: &mut Workshop<'_>, word: &Word<'_>, candidates: &mut Vec<Candidate>) {
+/// What one copy of a row is, corrected by itself.
+pub(super) fn alone(shop: &mut Workshop<'_>, word: &Word<'_>, candidates: &mut Vec<Candidate>) {
     for erasures in [&word.missing, &word.wiped] {
         if let Some(candidate) = decode(shop, word.bytes, erasures) {
             push(candidates, candidate);

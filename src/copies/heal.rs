@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::candidates::{
-    CANDIDATES, Candidate, Word, Workshop, expensive, ordinary, push, runs, word,
+    CANDIDATES, Candidate, Word, Workshop, alone, expensive, ordinary, push, runs, word,
 };
 use super::rows::{Code, ROW, rows};
 
@@ -138,7 +138,7 @@ fn combine(
     let mut more = false;
     for (i, row) in rows(len).enumerate() {
         let words = words(&row);
-        let doubted = words.iter().any(|word| word.bytes != all[i][0].bytes);
+        let doubted = words.iter().any(|word| !word.holds(&all[i][0].bytes));
         if all[i][0].spare < i32::MAX || !doubted || !budget.take(words.len()) {
             continue;
         }
