@@ -43,7 +43,9 @@ pub(crate) fn recover(
         }
     }
     // What is cheap is tried with every copy before anything that is dear.
-    for copy in copies {
+    let bits: usize = copies.iter().map(|copy| copy.len() * 8).sum();
+    let cheap = bits <= tries / 4;
+    for copy in copies.iter().filter(|_| cheap) {
         if let Some(found) = flip_bit(copy, &mut attempt) {
             return found;
         }
@@ -53,6 +55,11 @@ pub(crate) fn recover(
             if let Some(found) = combine(a, b, legal, &mut attempt) {
                 return Some(found);
             }
+        }
+    }
+    for copy in copies.iter().filter(|_| !cheap) {
+        if let Some(found) = flip_bit(copy, &mut attempt) {
+            return found;
         }
     }
     for copy in copies {

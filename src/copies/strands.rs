@@ -77,7 +77,7 @@ pub(crate) fn last_row(code: &Code, piece: &[u8], len: usize) -> Option<usize> {
     if short <= code.nsym() {
         return None;
     }
-    let legal = before..piece.len().saturating_sub(short);
+    let legal = before..(piece.len() + 1).saturating_sub(short);
     let mut starts = legal.filter(|&at| {
         let row = &piece[at..at + short];
         row.iter().fold(0, |sum, byte| sum ^ byte) == 0
