@@ -320,8 +320,9 @@ impl Payload {
                         zeros
                     }
                 };
-                let from = range.start.max(first) - first;
+                // Without its manifest, a payload may be shorter than its blocks have room for.
                 let to = (range.end.min(own.end) - first).min(raw.len() as u64);
+                let from = (range.start.max(first) - first).min(to);
                 out.write_all(&raw[from as usize..to as usize])?;
                 buffers.give(raw);
                 Ok(())
