@@ -202,7 +202,9 @@ impl<'a> Tree<'a> {
         }
         let mut found = Ok(());
         let looked = payload.entries(|entry| {
-            if found.is_ok() && entry.kind != EntryKind::Directory {
+            // A folder is merged with one, and what is of no kind that is restored is in nobody's way.
+            let other = !matches!(entry.kind, EntryKind::Directory | EntryKind::Other);
+            if found.is_ok() && other {
                 found = stage.check(&entry.path);
             }
             Ok(())

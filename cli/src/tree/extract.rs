@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{self as sys, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{self as sys, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use super::member::{Kind, Member, Time};
@@ -229,10 +229,11 @@ impl Extractor {
 
     fn symlink(&self, name: &OsStr, member: &Member) -> Result<Option<&'static str>, Problem> {
         let parent = self.parent();
-        make_room(parent, name)?;
+        // Refused before anything gives way to it.
         if member.link.is_empty() || member.link.contains(&0) {
             return Err(Problem::Refused("it is a link to nowhere"));
         }
+        make_room(parent, name)?;
         sys::symlinkat(&member.link[..], parent, name)?;
         let mut lost = None;
         if rustix::process::geteuid().is_root() {
@@ -260,6 +261,19 @@ impl Extractor {
             folder = Some(open_folder(from, part)?);
         }
         let from = folder.as_ref().map_or(self.stage.as_fd(), AsFd::as_fd);
+        // Refused before anything gives way to it.
+        match sys::statat(from, *first, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
+                return Err(Problem::Refused("it is a hard link to a folder"));
+            }
+            Ok(_) => {}
+            Err(Errno::NOENT) => {
+                return Err(Problem::Refused(
+                    "it is a hard link to a file that is not there",
+                ));
+            }
+            Err(e) => return Err(e.into()),
+        }
         let linked = |to: BorrowedFd<'_>| sys::linkat(from, *first, to, name, AtFlags::empty());
         match linked(self.parent()) {
             Err(Errno::EXIST) => {
@@ -271,12 +285,6 @@ impl Extractor {
                 make_room(self.parent(), name)?;
                 linked(self.parent())?;
             }
-            Err(Errno::NOENT) => {
-                return Err(Problem::Refused(
-                    "it is a hard link to a file that is not there",
-                ));
-            }
-            Err(Errno::PERM) => return Err(Problem::Refused("it is a hard link to a folder")),
             other => other?,
         }
         Ok(None)

@@ -299,6 +299,24 @@ fn hostile_members_stay_inside() {
 }
 
 #[test]
+fn what_is_refused_takes_nothing_away() {
+    use Kind::{Directory, File, HardLink, Symlink};
+    let folder = tempfile::tempdir().expect("folder");
+    let cases: &[&[Link]] = &[
+        &[("f", File, ""), ("f", Symlink, "")],
+        &[("f", File, ""), ("d", Directory, ""), ("f", HardLink, "d")],
+        &[("f", File, ""), ("f", HardLink, "nothing")],
+        &[("f", File, ""), ("f", HardLink, "../f")],
+    ];
+    for (at, members) in cases.iter().enumerate() {
+        let target = folder.path().join(format!("target{at}"));
+        let refused = restore(&stream(members), &target, false).expect("restore");
+        assert_eq!(refused, 1, "case {at}: {members:?}");
+        assert_eq!(fs::read(target.join("f")).expect("read"), b"pwned");
+    }
+}
+
+#[test]
 fn links_that_exist_in_the_folder_are_not_followed() {
     let folder = tempfile::tempdir().expect("folder");
     let (outside, target) = (folder.path().join("outside"), folder.path().join("target"));
