@@ -7,6 +7,7 @@ import os
 import re
 import sys
 
+import django
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -46,6 +47,23 @@ def test_only_superusers(client):
         response = client.get(url)
         assert response.status_code == 403 and b"staff is not a superuser" in response.content
         assert client.post(url, {"passphrase": "x", "again": "x"}).status_code == 403
+
+
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="Django has no CSP before 6.0")
+def test_a_content_security_policy_lets_the_style_in(root, settings):
+    from django.utils.csp import CSP
+
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.csp.ContentSecurityPolicyMiddleware"]
+    settings.SECURE_CSP = {"default-src": [CSP.SELF], "style-src": [CSP.NONCE]}
+    templates = [{**settings.TEMPLATES[0]}]
+    options = templates[0]["OPTIONS"] = {**templates[0]["OPTIONS"]}
+    options["context_processors"] = [
+        *options["context_processors"], "django.template.context_processors.csp"
+    ]
+    settings.TEMPLATES = templates
+    response = root.get("/dbs/backup/")
+    nonce = re.search(r'<style nonce="([^"]+)">', response.content.decode())[1]
+    assert f"'nonce-{nonce}'" in response["Content-Security-Policy"]
 
 
 def test_csrf():
