@@ -140,6 +140,8 @@ def test_nothing_is_overwritten(tmp_path):
     code, out, err = run("dbs_backup", str(tmp_path / "no" / "folder.dbs"))
     assert code == 7 and err == f"{tmp_path / 'no'}: There is no such directory."
     assert run("dbs_backup")[0] == 2
+    assert run("dbs_backup", str(tmp_path / "x.dbs"), "--threads", "-1")[0] == 2
+    assert run("dbs_backup", "--output-dir", str(tmp_path / "y"), "--prefix", "../x")[0] == 2
     assert run("dbs_backup", str(tmp_path / "x.dbs"), "--keep", "3")[0] == 2
     assert run("dbs_backup", str(tmp_path / "x.dbs"), "--output-dir", "x")[0] == 2
     assert sorted(os.listdir(tmp_path)) == ["b.dbs"]

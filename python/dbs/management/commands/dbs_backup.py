@@ -81,6 +81,10 @@ class Command(DbsCommand):
                 )
         elif options["keep"] is not None or options["prefix"]:
             raise CommandError("--keep and --prefix go with --output-dir.", returncode=USAGE)
+        if options["prefix"] and os.path.basename(options["prefix"]) != options["prefix"]:
+            raise CommandError("--prefix is how a name begins, without a directory.", returncode=USAGE)
+        if options["threads"] is not None and options["threads"] < 1:
+            raise CommandError("--threads must be at least 1.", returncode=USAGE)
         if options["keep"] is not None and options["keep"] < 1:
             raise CommandError("--keep must be at least 1.", returncode=USAGE)
         targets = self._targets(options)
