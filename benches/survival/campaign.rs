@@ -7,10 +7,12 @@
 
 mod damage;
 mod peers;
+mod plot;
 mod results;
 mod subject;
 mod table;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use damage::{Damage, Random};
@@ -330,6 +332,7 @@ fn measure(options: &Options, subject: &Subject, point: &Point, trials: u64) -> 
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    let done = results::done(&options.folder)?;
     for round in 0..options.rounds {
         let seed = options.seed + round;
         for &size in &options.sizes {
@@ -337,7 +340,7 @@ fn run(options: &Options) -> Result<(), String> {
                 for &content in &options.contents {
                     let subject = Subject::new(profile, size, content, seed, &options.scratch)?;
                     eprintln!("seed {seed}: {}", subject.description());
-                    measure_all(options, &subject, round == 0)?;
+                    measure_all(options, &subject, round == 0, &done)?;
                 }
             }
         }
@@ -345,9 +348,17 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn measure_all(options: &Options, subject: &Subject, first: bool) -> Result<(), String> {
-    if first {
-        results::append(&options.folder, &subject.curves())?;
+/// Points that were measured before are not measured again: a campaign that was stopped goes on.
+fn measure_all(
+    options: &Options,
+    subject: &Subject,
+    first: bool,
+    done: &BTreeMap<(String, u64), u64>,
+) -> Result<(), String> {
+    let curves = subject.curves();
+    let known = |row: &Row| done.keys().any(|(key, _)| *key == row.key());
+    if first && !curves.iter().all(known) {
+        results::append(&options.folder, &curves)?;
     }
     for point in points(subject) {
         let kind = options.kinds.iter().any(|kind| kind == point.kind.name());
@@ -361,7 +372,9 @@ fn measure_all(options: &Options, subject: &Subject, first: bool) -> Result<(), 
             _ if point.varies => options.places,
             _ => options.few,
         };
-        if trials > 0 {
+        let key = Row::new(subject, point.kind, point.value, &point.label).key();
+        let before = done.get(&(key, subject.seed)).copied();
+        if before.unwrap_or(0) < trials {
             let row = measure(options, subject, &point, trials);
             eprintln!("{}", row.summary());
             results::append(&options.folder, &[row])?;

@@ -6,7 +6,6 @@ use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::time::SystemTime;
 
 use crate::subject::Subject;
@@ -201,7 +200,8 @@ impl Row {
         }
     }
 
-    fn key(&self) -> String {
+    /// The point, without the seed.
+    pub fn key(&self) -> String {
         let Row {
             program,
             size,
@@ -342,8 +342,7 @@ pub fn append(folder: &str, rows: &[Row]) -> Result<(), String> {
 /// Notes when, on what and with what a campaign runs.
 pub fn note(folder: &str, asked: &str) -> Result<(), String> {
     let (date, machine) = (today(), machine());
-    let commit = commit();
-    let line = format!("# {date}, {machine}, commit {commit}: {asked}");
+    let line = format!("# {date}, {machine}: {asked}");
     append_lines(folder, &[line])
 }
 
@@ -395,30 +394,19 @@ fn machine() -> String {
     format!("{model} ({cores} cores)")
 }
 
-fn commit() -> String {
-    let git = Command::new("git")
-        .args(["rev-parse", "--short", "HEAD"])
-        .output();
-    let commit = git.ok().filter(|git| git.status.success());
-    let commit = commit.and_then(|git| String::from_utf8(git.stdout).ok());
-    commit.map_or("unknown".into(), |commit| commit.trim().into())
+/// What was measured already: the trials of every point and seed.
+pub fn done(folder: &str) -> Result<BTreeMap<(String, u64), u64>, String> {
+    if !path(folder).exists() {
+        return Ok(BTreeMap::new());
+    }
+    let (_, rows) = read_all(folder)?;
+    Ok(rows.into_iter().map(|(at, row)| (at, row.trials)).collect())
 }
 
 /// All campaigns that were noted; and all rows, those with different seeds for the same point added
 /// up. Of those with the same seed the last one counts.
 pub fn read(folder: &str) -> Result<(Vec<String>, Vec<Row>), String> {
-    let path = path(folder);
-    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut notes = Vec::new();
-    let mut rows = BTreeMap::new();
-    for line in text.lines().skip(1) {
-        if let Some(note) = line.strip_prefix("# ") {
-            notes.push(note.to_owned());
-            continue;
-        }
-        let row = parse(line).ok_or_else(|| format!("not a result: {line}"))?;
-        rows.insert((row.key(), row.seed), row);
-    }
+    let (notes, rows) = read_all(folder)?;
     let mut points: BTreeMap<String, Row> = BTreeMap::new();
     for ((key, _), row) in rows {
         match points.entry(key) {
@@ -433,5 +421,24 @@ pub fn read(folder: &str) -> Result<(Vec<String>, Vec<Row>), String> {
         let order = |row: &Row| (row.kind, row.content.clone(), row.size);
         order(a).cmp(&order(b)).then(a.value.total_cmp(&b.value))
     });
+    Ok((notes, rows))
+}
+
+/// Rows by point and seed.
+type Rows = BTreeMap<(String, u64), Row>;
+
+fn read_all(folder: &str) -> Result<(Vec<String>, Rows), String> {
+    let path = path(folder);
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut notes = Vec::new();
+    let mut rows = BTreeMap::new();
+    for line in text.lines().skip(1) {
+        if let Some(note) = line.strip_prefix("# ") {
+            notes.push(note.to_owned());
+            continue;
+        }
+        let row = parse(line).ok_or_else(|| format!("not a result: {line}"))?;
+        rows.insert((row.key(), row.seed), row);
+    }
     Ok((notes, rows))
 }

@@ -152,17 +152,19 @@ impl Subject {
         )
     }
 
-    /// What the theory says of a full data block.
+    /// What the theory says of a data block, on average: the last one is shorter, and weaker.
     pub fn block_theory(&self, kind: Kind, value: f64) -> Option<f64> {
-        match (self.content, kind) {
-            (Content::Plain, Kind::Rot) => {
-                Some(self.shape.block_lost_to_rot(self.geometry.data(), value))
-            }
-            (Content::Plain, Kind::Loss) => {
-                Some(self.shape.block_lost_to_loss(self.geometry.data(), value))
-            }
-            _ => None,
+        let lost = |k| match kind {
+            Kind::Rot => self.shape.block_lost_to_rot(k, value),
+            _ => self.shape.block_lost_to_loss(k, value),
+        };
+        if self.content != Content::Plain || !matches!(kind, Kind::Rot | Kind::Loss) {
+            return None;
         }
+        let blocks = self.size.div_ceil(self.geometry.capacity() as u64);
+        let last = self.order.k(blocks - 1);
+        let full = (blocks - 1) as f64 * lost(self.geometry.data());
+        Some((full + lost(last)) / blocks as f64)
     }
 
     /// The theory, for the plot.

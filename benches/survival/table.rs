@@ -1,11 +1,11 @@
-//! The results as a table and as a plot.
+//! The results as tables.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::peers;
 use crate::results::{self, Kind, Row, Verdict};
+use crate::{peers, plot};
 
 /// Writes RESULTS.md and survival.svg.
 pub fn render(folder: &str) -> Result<(), String> {
@@ -14,10 +14,10 @@ pub fn render(folder: &str) -> Result<(), String> {
         std::fs::write(Path::new(folder).join(name), text).map_err(|e| e.to_string())
     };
     write("RESULTS.md", markdown(&notes, &rows))?;
-    write("survival.svg", plot(&rows))
+    write("survival.svg", plot::plot(&rows))
 }
 
-fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     match n {
         1 => "1 byte".into(),
         n if n >= 1 << 30 && n % (1 << 30) == 0 => format!("{} GiB", n >> 30),
@@ -36,9 +36,9 @@ fn percent(p: f64) -> String {
 }
 
 /// A subject: program, content, size.
-type Subject = (String, String, u64);
+pub type Subject = (String, String, u64);
 
-fn subjects<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Subject> {
+pub fn subjects<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Subject> {
     let all: BTreeSet<_> = rows
         .map(|row| (row.content.clone(), row.size, rank(&row.program)))
         .collect();
@@ -54,23 +54,68 @@ fn rank(program: &str) -> (usize, String) {
     (place.unwrap_or(ours.len()), program.into())
 }
 
-fn of<'a>(rows: &'a [Row], subject: &'a Subject, kind: Kind) -> impl Iterator<Item = &'a Row> {
+pub fn of<'a>(rows: &'a [Row], subject: &'a Subject, kind: Kind) -> impl Iterator<Item = &'a Row> {
     rows.iter().filter(move |row| {
         (&row.program, &row.content, row.size) == (&subject.0, &subject.1, subject.2)
             && row.kind == kind
     })
 }
 
-/// Where measured survival passes one half, between the two points around it.
-fn measured_half(points: &[&Row]) -> Option<f64> {
-    let share = |row: &Row| row.whole as f64 / row.trials as f64;
-    points.windows(2).find_map(|pair| {
-        let (a, b) = (share(pair[0]), share(pair[1]));
-        (a >= 0.5 && b < 0.5).then(|| {
-            let part = (a - 0.5) / (a - b);
-            pair[0].value * (pair[1].value / pair[0].value).powf(part)
-        })
+/// Where half of the trials survive, with the range that holds the true value in 95 of 100 cases.
+struct Half {
+    value: f64,
+    range: (f64, f64),
+    trials: u64,
+}
+
+/// The curve of the theory, moved to where it fits all points best: one factor on the axis.
+fn measured_half(points: &[&Row], curve: &[&Row]) -> Option<Half> {
+    let half = theory_half(curve)?;
+    // Points at which the outcome was certain say nothing, and are not counted.
+    let near: Vec<&&Row> = points
+        .iter()
+        .filter(|row| row.trials > 0 && row.theory.is_some_and(|p| (0.001..0.999).contains(&p)))
+        .collect();
+    let trials = near.iter().map(|row| row.trials).sum();
+    let fit = |factor: f64| -> f64 {
+        let logs = near.iter().map(|row| {
+            let chance = chance_at(curve, row.value / factor).clamp(1e-12, 1.0 - 1e-12);
+            let lost = row.trials - row.whole;
+            row.whole as f64 * chance.ln() + lost as f64 * (1.0 - chance).ln()
+        });
+        logs.sum()
+    };
+    let factors: Vec<(f64, f64)> = (-4000..=4000)
+        .map(|step| f64::from(step) * 1e-4)
+        .map(|log| (log.exp(), fit(log.exp())))
+        .collect();
+    let best = factors.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    // Twice the loss of log-likelihood has a chi-squared distribution.
+    let mut within = factors.iter().filter(|(_, log)| *log >= best.1 - 1.92);
+    let first = within.next()?.0;
+    let last = within.next_back().map_or(first, |(factor, _)| *factor);
+    (trials > 0).then_some(Half {
+        value: half * best.0,
+        range: (half * first, half * last),
+        trials,
     })
+}
+
+/// What a curve says between its points, and beyond its ends as if it went on straight; straight in
+/// the logarithm of the value and of the odds.
+fn chance_at(curve: &[&Row], value: f64) -> f64 {
+    let odds = |row: &Row| {
+        let chance = row.theory.unwrap_or(0.5);
+        (chance / (1.0 - chance)).ln()
+    };
+    let next = curve.partition_point(|row| row.value < value);
+    let next = next.clamp(1, curve.len().saturating_sub(1).max(1));
+    let (Some(a), Some(b)) = (curve.get(next - 1), curve.get(next)) else {
+        return 0.5;
+    };
+    let part = (value / a.value).ln() / (b.value / a.value).ln();
+    let log = odds(a) + part * (odds(b) - odds(a));
+    1.0 / (1.0 + (-log).exp())
 }
 
 /// Where the theory passes one half.
@@ -82,6 +127,23 @@ fn theory_half(curve: &[&Row]) -> Option<f64> {
             off(a).total_cmp(&off(b))
         })
         .map(|row| row.value)
+}
+
+/// Two cells: where half of the trials should survive, and where they do.
+fn half_cells(points: &[&Row], curve: &[&Row], kind: Kind) -> String {
+    let shown = |p| value(&Row::of("", 0, kind, p, ""));
+    let computed = theory_half(curve).map_or("-".into(), shown);
+    let measured = measured_half(points, curve).map_or("-".into(), |half| {
+        let (from, to) = half.range;
+        format!(
+            "{} ({} to {}; {} trials)",
+            shown(half.value),
+            shown(from),
+            shown(to),
+            half.trials
+        )
+    });
+    format!("{computed} | {measured}")
 }
 
 fn value(row: &Row) -> String {
@@ -117,38 +179,38 @@ fn markdown(notes: &[String], rows: &[Row]) -> String {
          ![Survival of random damage](survival.svg)\n",
     );
     let ours: Vec<Subject> = subjects(rows.iter().filter(|row| row.content != peers::CONTENT));
-    let measured: u64 = rows.iter().map(|row| row.trials).sum();
-    let wrong: u64 = rows
-        .iter()
-        .filter(|r| rank(&r.program).0 < 3)
-        .map(|row| row.wrong)
-        .sum();
+    let sum = |count: fn(&Row) -> u64| -> u64 {
+        let own = rows.iter().filter(|row| rank(&row.program).0 < 3);
+        own.map(count).sum()
+    };
+    let measured = sum(|row| row.trials);
+    let wrong = sum(|row| row.wrong);
+    let promised = sum(|row| row.promised);
+    let broken = sum(|row| row.broken);
     let _ = write!(
         out,
-        "\n{measured} trials. A wrong byte was returned as if it were right in {wrong} of them.\n\n\
-         ## Where half of the trials survive\n\n\
+        "\n{measured} trials with dbs. A wrong byte was returned as if it were right in {wrong} of them.\n\n\
+         In {promised} of them the [guarantees](../../spec/dbs-v3.md#23-guarantees) promised every \
+         byte, as enough sectors of every block were left intact; in {broken} of these a byte was \
+         missing.\n\n## Where half of the trials survive\n\n\
          | profile | content | payload | file / payload | sectors lost: computed | measured | bits \
          flipped: computed | measured |\n|---|---|---|---|---|---|---|---|\n"
     );
     for subject in &ours {
         let get = |kind| of(rows, subject, kind).collect::<Vec<_>>();
-        let show = |p: Option<f64>, kind| {
-            let shown = |p| value(&Row::of("", 0, kind, p, ""));
-            p.map_or("-".into(), shown)
-        };
         let ratio = get(Kind::LossCurve)
             .first()
             .map_or(0.0, |row| row.file_len as f64 / row.size as f64);
+        let halves = [(Kind::Loss, Kind::LossCurve), (Kind::Rot, Kind::RotCurve)];
+        let halves = halves.map(|(kind, curve)| half_cells(&get(kind), &get(curve), kind));
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {ratio:.2} | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {ratio:.2} | {} | {} |",
             subject.0,
             subject.1,
             bytes(subject.2),
-            show(theory_half(&get(Kind::LossCurve)), Kind::Loss),
-            show(measured_half(&get(Kind::Loss)), Kind::Loss),
-            show(theory_half(&get(Kind::RotCurve)), Kind::Rot),
-            show(measured_half(&get(Kind::Rot)), Kind::Rot),
+            halves[0],
+            halves[1],
         );
     }
     let odd = rows
@@ -160,7 +222,9 @@ fn markdown(notes: &[String], rows: &[Row]) -> String {
     let _ = write!(
         out,
         "\nContent *plain* is random bytes, so that all blocks but the last ones are full; *mixed* \
-         compresses into blocks of all lengths.\n\n\
+         compresses into blocks of all lengths.\n\
+         Measured: the computed curve, moved to where it fits all trials best that chance decides; \
+         in brackets the range that holds the true value in 95 of 100 cases.\n\n\
          Of {} points with a theory, measurement and theory differ by more than chance would give \
          once in a thousand times at {}.\n",
         known.count(),
@@ -198,7 +262,14 @@ fn markdown(notes: &[String], rows: &[Row]) -> String {
                     row.whole,
                     row.trials,
                     percent(row.whole as f64 / row.trials as f64),
-                    show(row.theory),
+                    match row.theory {
+                        // No formula, but a count: the guarantees leave the others open.
+                        None if row.trials > 0 => {
+                            let least = row.promised as f64 / row.trials as f64;
+                            format!("{} at least", percent(least))
+                        }
+                        theory => show(theory),
+                    },
                     show(row.block_theory),
                     match row.verdict() {
                         Verdict::Worse => "worse than computed",
@@ -211,9 +282,14 @@ fn markdown(notes: &[String], rows: &[Row]) -> String {
     }
     beside(rows, &mut out);
     if !notes.is_empty() {
-        out += "\n## Campaigns\n\n";
-        for note in notes {
-            let _ = writeln!(out, "- {note}");
+        out += "\n## Campaigns\n\nThey may have been stopped before their end; what was finished stands above.\n\n";
+        // Rounds differ in their seeds only.
+        let rounds: BTreeSet<&str> = notes
+            .iter()
+            .map(|note| note.split(" --seed ").next().unwrap_or_default())
+            .collect();
+        for round in rounds {
+            let _ = writeln!(out, "- {round}");
         }
     }
     out
@@ -273,210 +349,5 @@ fn beside(rows: &[Row], out: &mut String) {
             lines.push(line);
         }
         let _ = writeln!(out, "\n{}", lines.join("\n"));
-    }
-}
-
-/// One panel of the plot.
-struct Panel {
-    title: &'static str,
-    axis: &'static str,
-    left: f64,
-    points: Kind,
-    curve: Kind,
-    from: f64,
-    to: f64,
-    logarithmic: bool,
-    ticks: Vec<(f64, String)>,
-}
-
-const WIDTH: f64 = 500.0;
-const HEIGHT: f64 = 300.0;
-const TOP: f64 = 60.0;
-
-impl Panel {
-    fn x(&self, value: f64) -> f64 {
-        let scale = |v: f64| if self.logarithmic { v.log10() } else { v };
-        let part = (scale(value) - scale(self.from)) / (scale(self.to) - scale(self.from));
-        self.left + part.clamp(0.0, 1.0) * WIDTH
-    }
-}
-
-fn y(chance: f64) -> f64 {
-    TOP + (1.0 - chance) * HEIGHT
-}
-
-const COLOURS: [(&str, &str); 3] = [
-    ("standard", "#1f6fb4"),
-    ("coded", "#c2410c"),
-    ("light", "#4d7c0f"),
-];
-const DASHES: [&str; 4] = ["", "6 3", "2 3", "8 3 2 3"];
-
-/// Survival over the share of sectors lost and over the bit error rate, as SVG.
-fn plot(rows: &[Row]) -> String {
-    let panels = [
-        Panel {
-            title: "Sectors lost at random",
-            axis: "share of all sectors lost",
-            left: 70.0,
-            points: Kind::Loss,
-            curve: Kind::LossCurve,
-            from: 0.0,
-            to: 0.55,
-            logarithmic: false,
-            ticks: (0..=5)
-                .map(|i| (f64::from(i) / 10.0, format!("{}%", i * 10)))
-                .collect(),
-        },
-        Panel {
-            title: "Bits flipped at random",
-            axis: "bit error rate",
-            left: 650.0,
-            points: Kind::Rot,
-            curve: Kind::RotCurve,
-            from: 3e-4,
-            to: 4e-2,
-            logarithmic: true,
-            ticks: [
-                (3e-4, "3e-4"),
-                (1e-3, "1e-3"),
-                (3e-3, "3e-3"),
-                (1e-2, "1e-2"),
-                (3e-2, "3e-2"),
-            ]
-            .map(|(v, s)| (v, s.to_owned()))
-            .to_vec(),
-        },
-    ];
-    let ours = subjects(rows.iter().filter(|row| row.content == "plain"));
-    let mut sizes: Vec<u64> = ours.iter().map(|subject| subject.2).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    let legend = TOP + HEIGHT + 70.0;
-    let height = legend + 22.0 * (ours.len().div_ceil(3) as f64 + 1.0);
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1180 {height}\" \
-         font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n\
-         <title>How likely a file survives random damage</title>\n\
-         <rect width=\"1180\" height=\"{height}\" fill=\"#fff\"/>\n"
-    );
-    for panel in &panels {
-        let (left, right, bottom) = (panel.left, panel.left + WIDTH, TOP + HEIGHT);
-        let middle = left + WIDTH / 2.0;
-        let _ = write!(
-            out,
-            "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\" font-size=\"16\" \
-             font-weight=\"bold\">{}</text>\n\
-             <text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
-            TOP - 22.0,
-            panel.title,
-            bottom + 42.0,
-            panel.axis
-        );
-        for step in 0..=4 {
-            let chance = f64::from(step) / 4.0;
-            let at = y(chance);
-            let _ = write!(
-                out,
-                "<path d=\"M{left} {at}H{right}\" stroke=\"#ddd\"/>\n\
-                 <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{:.0}%</text>\n",
-                left - 8.0,
-                at + 4.0,
-                chance * 100.0
-            );
-        }
-        for (value, text) in &panel.ticks {
-            let at = panel.x(*value);
-            let _ = write!(
-                out,
-                "<path d=\"M{at} {TOP}V{bottom}\" stroke=\"#eee\"/>\n\
-                 <text x=\"{at}\" y=\"{}\" text-anchor=\"middle\">{text}</text>\n",
-                bottom + 20.0
-            );
-        }
-        let _ = write!(
-            out,
-            "<path d=\"M{left} {TOP}V{bottom}H{right}\" stroke=\"#555\" fill=\"none\"/>\n\
-             <text transform=\"translate({} {}) rotate(-90)\" text-anchor=\"middle\">\
-             files that survive whole</text>\n",
-            left - 50.0,
-            TOP + HEIGHT / 2.0
-        );
-        for subject in &ours {
-            draw(&mut out, rows, panel, subject, &sizes);
-        }
-    }
-    for (i, subject) in ours.iter().enumerate() {
-        let (colour, dash) = style(subject, &sizes);
-        let (x, y) = (
-            70.0 + (i % 3) as f64 * 300.0,
-            legend + (i / 3) as f64 * 22.0,
-        );
-        let _ = write!(
-            out,
-            "<path d=\"M{x} {y}h36\" stroke=\"{colour}\" stroke-width=\"2\" \
-             stroke-dasharray=\"{dash}\"/>\n\
-             <circle cx=\"{}\" cy=\"{y}\" r=\"3.5\" fill=\"{colour}\"/>\n\
-             <text x=\"{}\" y=\"{}\">{}, {}</text>\n",
-            x + 18.0,
-            x + 46.0,
-            y + 4.0,
-            subject.0,
-            bytes(subject.2)
-        );
-    }
-    let _ = write!(
-        out,
-        "<text x=\"70\" y=\"{}\" fill=\"#555\">Lines: computed. Points: measured with the real \
-         reader, with the range that holds the true value in 95 of 100 cases.</text>\n</svg>\n",
-        height - 10.0
-    );
-    out
-}
-
-fn style(subject: &Subject, sizes: &[u64]) -> (&'static str, &'static str) {
-    let colour = COLOURS.iter().find(|(name, _)| *name == subject.0);
-    let size = sizes
-        .iter()
-        .position(|size| *size == subject.2)
-        .unwrap_or(0);
-    (
-        colour.map_or("#666", |(_, colour)| colour),
-        DASHES[size % DASHES.len()],
-    )
-}
-
-fn draw(out: &mut String, rows: &[Row], panel: &Panel, subject: &Subject, sizes: &[u64]) {
-    let (colour, dash) = style(subject, sizes);
-    let mut path = String::new();
-    for row in of(rows, subject, panel.curve) {
-        let letter = if path.is_empty() { 'M' } else { 'L' };
-        let at = (panel.x(row.value), y(row.theory.unwrap_or(0.0)));
-        let _ = write!(path, "{letter}{:.1} {:.1}", at.0, at.1);
-    }
-    let _ = writeln!(
-        out,
-        "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" \
-         stroke-dasharray=\"{dash}\"/>"
-    );
-    for row in of(rows, subject, panel.points) {
-        if row.value < panel.from || row.value > panel.to || row.trials == 0 {
-            continue;
-        }
-        let (n, share) = (row.trials as f64, row.whole as f64 / row.trials as f64);
-        // Wilson's interval.
-        let z = 1.96_f64;
-        let centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
-        let spread =
-            z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-        let x = panel.x(row.value);
-        let _ = write!(
-            out,
-            "<path d=\"M{x:.1} {:.1}V{:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.5\"/>\n\
-             <circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n",
-            y((centre + spread).min(1.0)),
-            y((centre - spread).max(0.0)),
-            y(share)
-        );
     }
 }
