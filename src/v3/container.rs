@@ -13,6 +13,7 @@ use super::replica::{all_regions, regions};
 use super::scan::read_past_errors;
 use super::sealed::Opener;
 use super::sector::{Kind, is_intact};
+use super::segments::Segments;
 use crate::error::{Damage, FailedBlock, older_page};
 use crate::options::OpenOptions;
 use crate::pipeline::{Pipeline, default_threads};
@@ -255,11 +256,12 @@ impl Container {
 
     /// Whether all sectors of the first file lie where they belong.
     pub(super) fn is_canonical(&self) -> bool {
+        self.first_segments().is_some_and(Segments::is_canonical)
+    }
+
+    fn first_segments(&self) -> Option<&Segments> {
         let healer = self.scanned.get().unwrap_or(&self.structure.healer);
-        healer
-            .replicas
-            .first()
-            .is_some_and(|replica| replica.segments.is_canonical())
+        healer.replicas.first().map(|replica| &*replica.segments)
     }
 
     pub(super) fn first_source(&self) -> Result<Arc<dyn Source>> {
@@ -311,7 +313,7 @@ impl Container {
             report.notes.push(format!(
                 "the file has {len} bytes; it was written with {should}"
             ));
-        } else if !self.is_canonical() {
+        } else if self.first_segments().is_some_and(Segments::has_moved) {
             report.misplaced = true;
             report
                 .notes

@@ -56,6 +56,22 @@ impl Segments {
         self.list.iter().all(|segment| segment.shift == 0)
     }
 
+    /// Whether some sectors lie elsewhere beyond doubt. Where bits have rotted densely, misread frames of a large
+    /// file make segments too, of few sectors and with many more of the same range in their places.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        let (here, elsewhere): (Vec<&Segment>, Vec<&Segment>) =
+            self.list.iter().partition(|segment| segment.shift == 0);
+        elsewhere.iter().any(|moved| {
+            let first = here.partition_point(|segment| segment.start <= moved.start);
+            // The segment in which it begins, or the nearest, and those that begin in it.
+            let around = (0..).zip(&here[first.saturating_sub(1)..]);
+            let around = around.take_while(|(i, segment)| *i == 0 || segment.start < moved.end);
+            let hits: u64 = around.map(|(_, segment)| u64::from(segment.hits)).sum();
+            moved.hits >= LONG as u32 || u64::from(moved.hits) > hits / 16
+        })
+    }
+
     /// The segments that pieces make, once the order is known.
     #[must_use]
     pub fn new(order: &Order, pieces: &[Piece]) -> Self {
@@ -234,6 +250,18 @@ mod tests {
         assert_eq!(s.find(150, 200), [(150, 200, 0)]);
         // Behind all segments there is a gap again.
         assert_eq!(s.find(1000, 1100), [(1000, 1100, 0)]);
+    }
+
+    #[test]
+    fn misread_frames_move_nothing() {
+        let mut rotten = segments(&[(0, 1000, 0), (200, 5000, -40), (1000, 9000, 0)]);
+        assert!(rotten.has_moved() && !rotten.is_canonical());
+        rotten.list[0].hits = 1000;
+        assert!(!rotten.has_moved());
+        rotten.list[1].hits = LONG as u32;
+        assert!(rotten.has_moved());
+        assert!(segments(&[(0, 100, 0), (100, 200, -1)]).has_moved());
+        assert!(!segments(&[(0, 100, 0), (150, 200, 0)]).has_moved());
     }
 
     #[test]
