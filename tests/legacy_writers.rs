@@ -211,3 +211,32 @@ fn parameters_that_the_formats_do_not_have() {
         }));
     }
 }
+
+/// The length that was said decides where blocks are written first, and nothing else.
+#[test]
+fn a_payload_of_another_length_than_was_said() {
+    let payload = noise(300_000);
+    let options = |len| v1::WriterOptions {
+        block_size: 1000,
+        nsym: 16,
+        kdf: KDF,
+        compress: false,
+        created: "2024-02-29T23:59:59.123456+00:00".into(),
+        payload_len: len,
+        fixed: Some(v1::Fixed {
+            salt: [1; 16],
+            data_key: [2; 32],
+            key_nonce: [3; 12],
+            body_nonce: [4; 12],
+        }),
+    };
+    let right = write_v1(&payload, options(None));
+    for said in [0, 1, 983, 984, 985, 100_000, 299_999, 300_000] {
+        assert!(write_v1(&payload, options(Some(said))) == right, "{said}");
+    }
+    let out = Cursor::new(Vec::new());
+    let mut writer =
+        v1::Writer::new(out, &Passphrase::new("pass"), options(Some(300_001))).unwrap();
+    writer.write_all(&payload).unwrap();
+    assert!(matches!(writer.finish(), Err(dbs::Error::Misuse(_))));
+}

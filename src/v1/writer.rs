@@ -216,7 +216,7 @@ impl<W: Read + Write + Seek> Writer<W> {
             let rest = compressor.finish()?;
             self.seal(&rest)?;
         }
-        if self.placed.is_some_and(|p| p.payload_len != self.body) {
+        if self.placed.is_some_and(|p| p.payload_len > self.body) {
             return Err(Error::Misuse("the payload is shorter than was said".into()));
         }
         if let Some(authenticator) = self.authenticator.take() {
