@@ -338,7 +338,8 @@ impl<'a> Tree<'a> {
                         };
                         self.set_damaged_aside(&window, kind, &member.path, data.clone());
                     }
-                    at = data.end.next_multiple_of(BLOCK);
+                    // A length without end leads behind the end of the payload.
+                    at = data.end.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
                 }
                 Ok(None) if gaps.is_empty() => break,
                 Err(_) if ends_early && gaps.is_empty() && headers.end == payload.len() => {

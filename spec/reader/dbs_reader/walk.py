@@ -76,6 +76,7 @@ def walk(source: Source, page: Page) -> list[tuple[int, int]] | None:
             return blocks
     end = Frame(END, 0, 0, N, page.archive).pack()
     tail = [offset, len(source.data) - S]
-    if any(distance(source.data[at : at + 32].ljust(32, b"\0"), end) <= 32 for at in tail):
+    frames = [bytes(source.data[at : at + 32]).ljust(32, b"\0") for at in tail]
+    if any(distance(frame, end) <= 32 and frame[5].bit_count() > 4 for frame in frames):
         return blocks
     return None
