@@ -31,9 +31,10 @@ pub fn kdf(kdf: args::Kdf) -> dbs::KdfParams {
 /// # Errors
 /// It cannot be read, or is no container.
 pub fn open(path: &Path, others: &[PathBuf], threads: usize, bar: &Bar) -> Result<Archive> {
-    let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(input(path)?)];
+    // What the disk holds is asked for, whatever the system remembers of it.
+    let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(Disk::new(input(path)?))];
     for other in others {
-        sources.push(Arc::new(input(other)?));
+        sources.push(Arc::new(Disk::new(input(other)?)));
     }
     open_sources(sources, threads, bar).map_err(|e| failure(e, path))
 }
