@@ -88,6 +88,15 @@ impl Candidate {
         Ok(None)
     }
 
+    /// The page at one end of the file, where only one of its ends has one.
+    fn at_one_end(source: &dyn Source) -> Result<Option<Self>> {
+        let ends = (Self::at_end(source, false)?, Self::at_end(source, true)?);
+        Ok(match ends {
+            (Some(one), None) | (None, Some(one)) => Some(one),
+            _ => None,
+        })
+    }
+
     /// Whether it is of this archive, and of this page's shape, which no change of passphrases touches.
     fn is_kin(&self, archive: &ArchiveId, page: Option<&Page>) -> bool {
         let same = match (&self.page, page) {
@@ -151,14 +160,14 @@ pub(super) fn newest_page(
     Ok(older)
 }
 
-/// The header page among all sectors that look like one: an intact one of the highest generation,
-/// or else a bitwise majority.
+/// The header page among all sectors that look like one: an intact one of the highest generation of the
+/// archive that one end of the file is of, or else the first intact one; or else a bitwise majority.
 ///
 /// The record ends in its own hash, so a result that holds proves itself.
 pub(super) fn vote(source: &dyn Source) -> Result<Found> {
     let offsets = candidates(source)?;
     let mut ballots: Vec<Vec<u8>> = Vec::new();
-    let mut best: Option<Candidate> = None;
+    let mut best = Candidate::at_one_end(source)?;
     for offset in offsets {
         let mut ballot = vec![0; FRAME_LEN + PAGE_RECORD_MAX];
         let read = read_past_errors(source, &mut ballot, offset)?;

@@ -111,6 +111,17 @@ forged-slots-no-table | zero AT.1,4,5 BT.1,6,7 A1.0 B1.0; forge A1.4+6=0802; for
             h.line(format!("include {all} open/passphrase-utf8.vec"))
         },
     );
+    heal(
+        set,
+        "other-archive-before-in-part",
+        "The rest of another archive stands before this one, with the only header page at an end of the file \
+         being this one's.",
+        BLOCKS,
+        |h| {
+            h.line("include 0 open/passphrase-utf8.vec")
+                .line("delete 0 700")
+        },
+    );
 }
 
 /// Names, changes to the first bytes of a table block, comments. Its hash is right, but for the last.
