@@ -13,6 +13,7 @@ use super::segments::{LONG, STRAY};
 use crate::Result;
 use crate::pages::Pages;
 use crate::pipeline::Pool;
+use crate::source::Source;
 
 /// Sectors that are read for one block at most, in each replica and once more.
 const SECTORS_MAX: usize = 1024;
@@ -148,22 +149,7 @@ impl Hand {
         for (good, twin) in good.iter_mut().zip(&twins) {
             *good |= twin;
         }
-        // Memory, cable or controller may be at fault.
-        let mut unstable = 0;
-        let mut again = vec![0; size];
-        for (i, sector) in bytes.chunks_exact_mut(size).enumerate() {
-            if good[i] {
-                continue;
-            }
-            let at = region.offset + (i * size) as u64;
-            if read_past_errors(source, &mut again, at)? == size && again != *sector {
-                unstable += 1;
-                if is_intact(&again) {
-                    sector.copy_from_slice(&again);
-                    good[i] = true;
-                }
-            }
-        }
+        let unstable = reread(source, region.offset, bytes, &mut good, size, &self.buffers)?;
         let reading = Reading {
             region,
             first,
@@ -273,6 +259,41 @@ impl Hand {
     fn sector(&self, index: usize) -> Sector<'_> {
         Sector::new(&self.bytes[index * self.sector_size..][..self.sector_size])
     }
+}
+
+/// Reads what lies from the first to the last sector that is not intact once more: memory, cable or
+/// controller may be at fault. Returns the number of such sectors that differ then; those that are
+/// intact take the place of what was read first.
+fn reread(
+    source: &dyn Source,
+    offset: u64,
+    bytes: &mut [u8],
+    good: &mut [bool],
+    size: usize,
+    buffers: &Pool<Pages>,
+) -> Result<u64> {
+    let (Some(first), Some(last)) = (
+        good.iter().position(|good| !good),
+        good.iter().rposition(|good| !good),
+    ) else {
+        return Ok(0);
+    };
+    let mut again = buffers.take();
+    again.resize((last + 1 - first) * size);
+    let read = read_past_errors(source, &mut again, offset + (first * size) as u64)?;
+    let mut unstable = 0;
+    let sectors = bytes.chunks_exact_mut(size).zip(good).skip(first);
+    for ((sector, good), again) in sectors.zip(again[..read].chunks_exact(size)) {
+        if !*good && again != sector {
+            unstable += 1;
+            if is_intact(again) {
+                sector.copy_from_slice(again);
+                *good = true;
+            }
+        }
+    }
+    buffers.give(again);
+    Ok(unstable)
 }
 
 /// As many of the regions as a block may take memory for, the canonical ones first: forged and
