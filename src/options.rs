@@ -13,6 +13,9 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// Worker threads; 0 takes as many as there are cores.
     pub threads: usize,
+    /// The generation of the header page to be used, where the file holds several: an older one than
+    /// the one that counts brings removed passphrases back. Version 3 only.
+    pub generation: Option<u32>,
     /// Is told how many blocks are done, of how many.
     pub progress: Option<Arc<dyn Fn(u64, u64) + Send + Sync>>,
 }
@@ -30,6 +33,7 @@ impl fmt::Debug for OpenOptions {
         f.debug_struct("OpenOptions")
             .field("limits", &self.limits)
             .field("threads", &self.threads)
+            .field("generation", &self.generation)
             .finish_non_exhaustive()
     }
 }

@@ -155,6 +155,10 @@ pub struct Restore {
     #[arg(long)]
     pub salvage: bool,
 
+    /// Use the header page of this generation: passphrases that were removed later open it
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u32>,
+
     /// Replace files that exist
     #[arg(long)]
     pub force: bool,
@@ -210,6 +214,10 @@ pub struct Repair {
     #[arg(long, value_name = "OTHER", num_args = 1..)]
     pub with: Vec<PathBuf>,
 
+    /// Use the header page of this generation: passphrases that were removed later open it
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u32>,
+
     /// Replace OUT if it exists
     #[arg(long)]
     pub force: bool,
@@ -222,7 +230,7 @@ pub struct Repair {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
 
-    /// The passphrase: version 2 only, where the tags of a block are lost.
+    /// The passphrase: where the tags of a block of version 2 are lost, or header pages differ (in place).
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
 }

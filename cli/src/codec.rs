@@ -26,27 +26,44 @@ pub fn kdf(kdf: args::Kdf) -> dbs::KdfParams {
     }
 }
 
-/// Opens a container, and other copies of it to take good parts from.
+/// Opens a container.
 ///
 /// # Errors
 /// It cannot be read, or is no container.
-pub fn open(path: &Path, others: &[PathBuf], threads: usize, bar: &Bar) -> Result<Archive> {
+pub fn open(path: &Path, threads: usize, bar: &Bar) -> Result<Archive> {
+    open_with(path, &[], None, threads, bar)
+}
+
+/// Opens a container, and other copies of it to take good parts from, with the header page of this
+/// generation.
+///
+/// # Errors
+/// It cannot be read, or is no container.
+pub fn open_with(
+    path: &Path,
+    others: &[PathBuf],
+    generation: Option<u32>,
+    threads: usize,
+    bar: &Bar,
+) -> Result<Archive> {
     // What the disk holds is asked for, whatever the system remembers of it.
     let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(Disk::new(input(path)?))];
     for other in others {
         sources.push(Arc::new(Disk::new(input(other)?)));
     }
-    open_sources(sources, threads, bar).map_err(|e| failure(e, path))
+    open_sources(sources, generation, threads, bar).map_err(|e| failure(e, path))
 }
 
 fn open_sources(
     sources: Vec<Arc<dyn Source>>,
+    generation: Option<u32>,
     threads: usize,
     bar: &Bar,
 ) -> Result<Archive, Error> {
     let bar = bar.clone();
     let mut options = OpenOptions::default();
     options.threads = threads;
+    options.generation = generation;
     options.progress = Some(Arc::new(move |done, total| bar.set(done, total)));
     Archive::open_with(sources, options)
 }
@@ -166,7 +183,7 @@ pub fn read_back(
     #[cfg(target_os = "linux")]
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     let bar = console.blocks("verify");
-    let archive = open_sources(vec![Arc::new(Disk::new(file))], threads, &bar);
+    let archive = open_sources(vec![Arc::new(Disk::new(file))], None, threads, &bar);
     let found = archive.and_then(|archive| archive.validate(passphrase));
     found.map_err(|e| failure(e, path))
 }
@@ -219,9 +236,17 @@ pub fn failure(error: Error, path: &Path) -> Failure {
             failure.details = lines;
             failure
         }
-        Error::WrongPassphrase { .. } => fail(Code::Passphrase, error.to_string()).hint(format!(
-            "Try another one. What needs none: dbs info {shown}"
-        )),
+        Error::WrongPassphrase { older, .. } => {
+            let older = older.map(|generation| {
+                format!(
+                    "The older page is used by: dbs restore {shown} --generation {generation}\n"
+                )
+            });
+            let older = older.unwrap_or_default();
+            fail(Code::Passphrase, error.to_string()).hint(format!(
+                "Try another one. What needs none: dbs info {shown}\n{older}"
+            ))
+        }
         Error::Authentication(_) => fail(Code::Altered, error.to_string()).hint(
             "This is not decay: somebody altered the file. Take a copy that nobody else could \
              write to.",

@@ -229,6 +229,78 @@ fn unreadable_files_are_told() {
     assert!(!place.path("y.dbs").exists());
 }
 
+/// A change of passphrases that was cut short, or that somebody forged, must not cost the pages that it left.
+#[test]
+fn header_pages_that_differ_are_not_lost() {
+    let place = Place::new();
+    place.write("file", "x");
+    place.write("new", "new");
+    place.backup(&["file", "-o", "x.dbs"]).code(0);
+    let old = place.read("x.dbs");
+    let change = [
+        "passphrase",
+        "x.dbs",
+        "change",
+        "--new-passphrase-file",
+        "new",
+    ];
+    let cheap = ["--kdf", "t=1,m=8,p=1"];
+    place.run(&[&change[..], &cheap[..]].concat()).code(0);
+    let new = place.read("x.dbs");
+
+    let sector = 4096;
+    let end = old.len() - sector;
+    let first = [&new[..sector], &old[sector..]].concat();
+    let ends = [&new[..sector], &old[sector..end], &new[end..]].concat();
+    // Where both ends agree, no other page is looked for, and none is named.
+    for (mixed, said) in [(first, "--generation 0"), (ends, "wrong passphrase")] {
+        place.write("x.dbs", &mixed);
+        place
+            .run(&["restore", "x.dbs", "-C", "out"])
+            .code(4)
+            .says(said);
+        place
+            .run(&[
+                "restore",
+                "x.dbs",
+                "-C",
+                "out",
+                "--generation",
+                "0",
+                "--force",
+            ])
+            .code(0)
+            .says("generation 0");
+        assert_eq!(place.read("out/file"), b"x");
+        place
+            .run(&["restore", "x.dbs", "-C", "none", "--generation", "7"])
+            .code(2)
+            .says("no header page of generation 7");
+
+        // The passphrase at hand is the old one.
+        place
+            .run(&["repair", "x.dbs", "--in-place"])
+            .code(4)
+            .says("the file is as it was");
+        assert_eq!(place.read("x.dbs"), mixed);
+        let older = [
+            "repair",
+            "x.dbs",
+            "-o",
+            "older.dbs",
+            "--generation",
+            "0",
+            "--force",
+        ];
+        place.run(&older).code(0);
+        assert_eq!(place.read("older.dbs"), old);
+        place
+            .run(&["repair", "x.dbs", "--in-place", "--passphrase-file", "new"])
+            .code(0);
+        assert_eq!(place.read("x.dbs"), new);
+    }
+}
+
 #[test]
 fn passphrases_are_added_changed_and_removed() {
     let place = Place::new();

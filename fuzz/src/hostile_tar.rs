@@ -169,6 +169,7 @@ impl World {
             output: None,
             only: only.into_iter().collect(),
             salvage,
+            generation: None,
             force: plan.force,
             json: false,
             threads: 1,

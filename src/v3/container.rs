@@ -46,7 +46,7 @@ impl Container {
     /// # Errors
     /// As those of [`Archive::open`](crate::Archive::open).
     pub fn open(sources: &[Arc<dyn Source>], options: OpenOptions) -> Result<Self> {
-        let structure = Structure::open(sources, &options.limits)?;
+        let structure = Structure::open(sources, &options)?;
         let len = sources.first().map_or(Ok(0), |source| source.size())?;
         Ok(Container {
             structure,

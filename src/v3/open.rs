@@ -16,6 +16,7 @@ use super::sector::{ArchiveId, Kind, is_intact};
 use super::table::{Census, Entry, TableBlock};
 use super::walk::walk;
 use crate::error::Damage;
+use crate::options::OpenOptions;
 use crate::source::Source;
 use crate::{Error, Limits, Result};
 
@@ -47,12 +48,13 @@ impl Structure {
     /// # Errors
     /// [`Error::NotDbs`] where there is no header page, [`Error::Unsupported`] where it asks for
     /// more than this version knows, [`Error::Damaged`] where no block could be located.
-    pub fn open(sources: &[Arc<dyn Source>], limits: &Limits) -> Result<Self> {
+    pub fn open(sources: &[Arc<dyn Source>], options: &OpenOptions) -> Result<Self> {
+        let (limits, wanted) = (&options.limits, options.generation);
         let first = sources
             .first()
             .ok_or_else(|| Error::Misuse("no file to open".into()))?;
         let mut notes = Vec::new();
-        let found = find_page(&**first)?;
+        let found = find_page(&**first, wanted)?;
         if sources.len() == 1
             && let Some(found) = &found
             && let Some(structure) = Self::open_canonical(found, first, limits)?
@@ -61,9 +63,9 @@ impl Structure {
         }
         let found = match found {
             Some(found) => found,
-            None => page_of_others(sources, limits)?,
+            None => page_of_others(sources, options)?,
         };
-        Self::open_scanned(found, sources, limits, &mut notes)
+        Self::open_scanned(found, sources, options, &mut notes)
     }
 
     /// The fast way: the file ends in an intact end sector, the block table before it can be had,
@@ -161,9 +163,10 @@ impl Structure {
     fn open_scanned(
         mut found: Found,
         sources: &[Arc<dyn Source>],
-        limits: &Limits,
+        options: &OpenOptions,
         notes: &mut Vec<String>,
     ) -> Result<Self> {
+        let limits = &options.limits;
         let archive = found.archive;
         let geometry = found.page.geometry;
         let surveys: Vec<Survey> = sources
@@ -178,19 +181,24 @@ impl Structure {
         }
         let mut older = None;
         for (i, (source, survey)) in sources.iter().zip(&surveys).enumerate() {
-            let ends = match find_page(&**source) {
+            let ends = match find_page(&**source, options.generation) {
                 // It takes part by its generation, like all others.
                 Err(Error::Unsupported(_)) => None,
                 ends => ends?,
             };
-            let settled = ends.is_some();
+            let settled = ends.is_some() || options.generation.is_some();
             if let Some(ends) = ends.filter(|ends| i > 0 && found.is_older_than(ends)) {
                 older = older.max(Some(found.page.generation));
                 found = ends;
             }
             older = newest_page(&**source, survey, settled, &mut found)?.max(older);
         }
-        if older.is_some() {
+        if let Some(generation) = options.generation {
+            notes.push(format!(
+                "the header page of generation {generation} is used, as was asked for: passphrases that \
+                 were removed later open it, those that were added later do not"
+            ));
+        } else if older.is_some() {
             notes.push(
                 "header pages of different generations: a change of passphrase was cut short, or an \
                  older replica is merged; the newest one is valid"
@@ -299,10 +307,10 @@ impl Structure {
 
 /// The header page of the first file that has one, which decides what the archive is. The first file of all
 /// has lost its own; it must hold some sector of that archive, or it is taken for something else.
-fn page_of_others(sources: &[Arc<dyn Source>], limits: &Limits) -> Result<Found> {
+fn page_of_others(sources: &[Arc<dyn Source>], options: &OpenOptions) -> Result<Found> {
     let mut lost = None;
     for source in sources {
-        let found = match vote(&**source) {
+        let found = match vote(&**source, options.generation) {
             Err(error @ (Error::Damaged(_) | Error::NotDbs(_))) => {
                 lost.get_or_insert(error);
                 continue;
@@ -310,7 +318,12 @@ fn page_of_others(sources: &[Arc<dyn Source>], limits: &Limits) -> Result<Found>
             found => found?,
         };
         if let (Some(error), Some(first)) = (lost, sources.first()) {
-            let survey = Survey::new(&**first, &found.archive, &found.page.geometry, limits)?;
+            let survey = Survey::new(
+                &**first,
+                &found.archive,
+                &found.page.geometry,
+                &options.limits,
+            )?;
             if survey.pieces.is_empty() {
                 return Err(error);
             }

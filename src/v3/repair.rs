@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::block::Sectors;
 use super::container::{Container, Found};
-use super::scan::read_past_errors;
+use super::scan::{Survey, read_past_errors};
 use super::sealed::Opener;
+use super::search::has_other_page;
 use super::table::{self, Entry};
 use crate::pages::Pages;
 use crate::report::Report;
@@ -57,6 +58,19 @@ impl Container {
         out.write_all(&self.structure.healer.loom.end_sector(order.blocks()))?;
         out.flush()?;
         Ok(report)
+    }
+
+    /// Whether the file holds header pages, whole in themselves, that are not the valid one: a change of
+    /// passphrases did not come to its end, or somebody forged one. Repairing in place keeps the valid
+    /// one alone, so a passphrase should open it first. Reads the whole file.
+    ///
+    /// # Errors
+    /// As those of opening.
+    pub fn has_other_pages(&self) -> Result<bool> {
+        let source = self.first_source()?;
+        let archive = &self.structure.healer.loom.archive;
+        let survey = Survey::new(&*source, archive, self.geometry(), &self.options.limits)?;
+        has_other_page(&*source, &survey, archive, self.page())
     }
 
     /// What repairing in place would write: calls `each` with the offset and the bytes of every

@@ -61,8 +61,9 @@ impl Candidate {
         })
     }
 
-    /// The page that an intact sector of the file's first or last bytes is.
-    fn at_end(source: &dyn Source, last: bool) -> Result<Option<Self>> {
+    /// The page that an intact sector of the file's first or last bytes is, if it is of the generation
+    /// that is `wanted`.
+    fn at_end(source: &dyn Source, last: bool, wanted: Option<u32>) -> Result<Option<Self>> {
         let len = source.size()?;
         for shift in SECTOR_SHIFTS {
             let size = 1u64 << shift;
@@ -82,19 +83,24 @@ impl Candidate {
                 _ => None,
             };
             if candidate.is_some() {
-                return Ok(candidate);
+                return Ok(candidate.filter(|candidate| candidate.is_wanted(wanted)));
             }
         }
         Ok(None)
     }
 
     /// The page at one end of the file, where only one of its ends has one.
-    fn at_one_end(source: &dyn Source) -> Result<Option<Self>> {
-        let ends = (Self::at_end(source, false)?, Self::at_end(source, true)?);
-        Ok(match ends {
+    fn at_one_end(source: &dyn Source, wanted: Option<u32>) -> Result<Option<Self>> {
+        let first = Self::at_end(source, false, wanted)?;
+        Ok(match (first, Self::at_end(source, true, wanted)?) {
             (Some(one), None) | (None, Some(one)) => Some(one),
             _ => None,
         })
+    }
+
+    /// Whether it is of the generation that was asked for, if one was.
+    fn is_wanted(&self, generation: Option<u32>) -> bool {
+        generation.is_none_or(|wanted| wanted == self.generation)
     }
 
     /// Whether it is of this archive, and of this page's shape, which no change of passphrases touches.
@@ -108,12 +114,13 @@ impl Candidate {
 }
 
 /// The header page that stands in the first and in the last sector, if both are intact and hold the
-/// same one: then no change of passphrases is under way, and no other page counts.
-pub(super) fn find_page(source: &dyn Source) -> Result<Option<Found>> {
-    let Some(first) = Candidate::at_end(source, false)? else {
+/// same one: then no change of passphrases is under way, and no other page counts. One of another
+/// generation than the `wanted` one is not looked at.
+pub(super) fn find_page(source: &dyn Source, wanted: Option<u32>) -> Result<Option<Found>> {
+    let Some(first) = Candidate::at_end(source, false, wanted)? else {
         return Ok(None);
     };
-    let Some(last) = Candidate::at_end(source, true)? else {
+    let Some(last) = Candidate::at_end(source, true, wanted)? else {
         return Ok(None);
     };
     if (first.archive, first.generation) != (last.archive, last.generation) {
@@ -127,25 +134,38 @@ pub(super) fn find_page(source: &dyn Source) -> Result<Option<Found>> {
     }
 }
 
-/// Puts the header page of the highest generation in a survey in the place of `found`, unless the
-/// file's own is `settled`. Returns the highest generation of those that are older.
+/// The pages of an archive that a survey of the file saw, whole and supported or not.
+fn pages_of(
+    source: &dyn Source,
+    survey: &Survey,
+    archive: &ArchiveId,
+    sector_size: usize,
+) -> Result<Vec<Candidate>> {
+    let mut sector = vec![0; sector_size];
+    let mut pages = Vec::new();
+    for &offset in &survey.pages {
+        if read_past_errors(source, &mut sector, offset)? < sector.len() {
+            continue;
+        }
+        let mut own = ArchiveId::default();
+        own.copy_from_slice(&sector[16..FRAME_LEN]);
+        let candidate = Candidate::new(own, Sector::new(&sector).payload());
+        pages.extend(candidate.filter(|candidate| candidate.archive == *archive));
+    }
+    Ok(pages)
+}
+
+/// Puts the header page of the highest generation in a survey in the place of `found`, unless that is
+/// `settled`. Returns the highest generation of those that are older.
 pub(super) fn newest_page(
     source: &dyn Source,
     survey: &Survey,
     settled: bool,
     found: &mut Found,
 ) -> Result<Option<u32>> {
-    let mut sector = vec![0; found.page.geometry.sector_size()];
+    let size = found.page.geometry.sector_size();
     let mut older = None;
-    for &offset in &survey.pages {
-        if read_past_errors(source, &mut sector, offset)? < sector.len() {
-            continue;
-        }
-        let mut archive = ArchiveId::default();
-        archive.copy_from_slice(&sector[16..FRAME_LEN]);
-        let Some(other) = Candidate::new(archive, Sector::new(&sector).payload()) else {
-            continue;
-        };
+    for other in pages_of(source, survey, &found.archive, size)? {
         let (old, new) = (found.page.generation, other.generation);
         if new == old || !other.is_kin(&found.archive, Some(&found.page)) {
             continue;
@@ -160,14 +180,26 @@ pub(super) fn newest_page(
     Ok(older)
 }
 
+/// Whether a survey of the file saw a page of the archive that is another than `page`.
+pub(super) fn has_other_page(
+    source: &dyn Source,
+    survey: &Survey,
+    archive: &ArchiveId,
+    page: &Page,
+) -> Result<bool> {
+    let pages = pages_of(source, survey, archive, page.geometry.sector_size())?;
+    let is_other = |candidate: &Candidate| candidate.page.as_ref().ok() != Some(page);
+    Ok(pages.iter().any(is_other))
+}
+
 /// The header page among all sectors that look like one: an intact one of the highest generation of the
 /// archive that one end of the file is of, or else the first intact one; or else a bitwise majority.
 ///
 /// The record ends in its own hash, so a result that holds proves itself.
-pub(super) fn vote(source: &dyn Source) -> Result<Found> {
+pub(super) fn vote(source: &dyn Source, wanted: Option<u32>) -> Result<Found> {
     let offsets = candidates(source)?;
     let mut ballots: Vec<Vec<u8>> = Vec::new();
-    let mut best = Candidate::at_one_end(source)?;
+    let mut best = Candidate::at_one_end(source, wanted)?;
     for offset in offsets {
         let mut ballot = vec![0; FRAME_LEN + PAGE_RECORD_MAX];
         let read = read_past_errors(source, &mut ballot, offset)?;
@@ -178,6 +210,9 @@ pub(super) fn vote(source: &dyn Source) -> Result<Found> {
         if let Some(candidate) = page_of(&ballot) {
             // An intact sector of another version is none of ours.
             if ballot[4] != VERSION && is_whole(source, offset, &candidate)? {
+                continue;
+            }
+            if !candidate.is_wanted(wanted) {
                 continue;
             }
             let better = match &best {
@@ -200,9 +235,13 @@ pub(super) fn vote(source: &dyn Source) -> Result<Found> {
     if let Some(Candidate { archive, page, .. }) = best {
         return page.map(|page| Found { archive, page });
     }
-    match majority(&ballots)? {
-        Some(found) => Ok(found),
-        None => Err(reason(source, ballots.len())?),
+    match (majority(&ballots)?, wanted) {
+        (Some(found), None) => Ok(found),
+        (Some(found), Some(wanted)) if found.page.generation == wanted => Ok(found),
+        (_, Some(wanted)) => Err(Error::Misuse(format!(
+            "no header page of generation {wanted} is in the file"
+        ))),
+        (None, None) => Err(reason(source, ballots.len())?),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::passphrase::Wanted;
 /// See [`Code`].
 pub fn run(args: &Convert, console: &Console) -> Result<Code> {
     let bar = console.blocks("convert");
-    let archive = codec::open(&args.file, &[], args.write.threads, &bar)?;
+    let archive = codec::open(&args.file, args.write.threads, &bar)?;
     codec::not_an_input(&args.output, [&args.file])?;
     let output = Output::create(&args.output, args.write.force)?;
     let wanted = Wanted::existing(&args.passphrase);

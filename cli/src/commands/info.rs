@@ -20,7 +20,7 @@ use crate::names;
 /// # Errors
 /// See [`Code`].
 pub fn run(args: &args::Info, console: &Console) -> Result<Code> {
-    let archive = codec::open(&args.file, &[], 0, &console.blocks("info"))?;
+    let archive = codec::open(&args.file, 0, &console.blocks("info"))?;
     let old = archive
         .v1()
         .map(|container| old_info::Facts::v1(&container.info()));

@@ -26,7 +26,7 @@ use crate::tree::read::Reader;
 /// See [`crate::failure::Code`].
 pub fn run(args: &List, console: &Console) -> Result<Code> {
     let bar = console.blocks("list");
-    let archive = codec::open(&args.file, &[], 0, &bar)?;
+    let archive = codec::open(&args.file, 0, &bar)?;
     let wanted = Wanted::existing(&args.passphrase);
     let (unlocked, _) = codec::unlock(&archive, &args.file, &wanted, false)?;
     let payload = match unlocked {

@@ -29,7 +29,7 @@ pub fn run(args: &ChangePassphrase, console: &Console) -> Result<Code> {
     }
     let shown = names::path(&args.file);
     let bar = console.blocks("validate");
-    let archive = codec::open(&args.file, &[], 0, &bar)?;
+    let archive = codec::open(&args.file, 0, &bar)?;
     let failure = |e: &io::Error| Failure::io("writing", &args.file, e);
     let file = File::options()
         .read(true)
@@ -103,7 +103,7 @@ pub fn run(args: &ChangePassphrase, console: &Console) -> Result<Code> {
     file.sync_all().map_err(|e| failure(&e))?;
 
     if let Some(new) = &new {
-        codec::open(&args.file, &[], 0, &console.blocks("check"))?
+        codec::open(&args.file, 0, &console.blocks("check"))?
             .unlock(new)
             .map_err(|e| codec::failure(e, &args.file))?;
     }

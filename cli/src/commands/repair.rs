@@ -22,7 +22,7 @@ use crate::signals;
 /// See [`Code`].
 pub fn run(args: &Repair, console: &Console) -> Result<Code> {
     let bar = console.blocks("repair");
-    let archive = codec::open(&args.file, &args.with, args.threads, &bar)?;
+    let archive = codec::open_with(&args.file, &args.with, args.generation, args.threads, &bar)?;
     let done = match &args.output {
         Some(_) => beside(args, &archive, console),
         None => in_place(args, &archive, console),
@@ -157,6 +157,9 @@ fn in_place(args: &Repair, archive: &Archive, console: &Console) -> Done {
         // Versions 1 and 2 are written anew as a whole.
         return anew(args, archive, console);
     };
+    if container.has_other_pages().map_err(Stopped::Library)? {
+        prove_page(args, archive)?;
+    }
     let mut written = 0u64;
     let shown = names::path(&args.file);
     let patched = container.patches(|offset, sector| {
@@ -183,6 +186,24 @@ fn in_place(args: &Repair, archive: &Archive, console: &Console) -> Done {
         }
         Err(e) => Err(Stopped::Library(e)),
     }
+}
+
+/// Of header pages that differ only the one that counts is kept, and with the others the passphrases that
+/// open them are gone. So a passphrase must open it.
+fn prove_page(args: &Repair, archive: &Archive) -> Result<()> {
+    let wanted = Wanted::existing(&args.passphrase);
+    let proved = codec::unlock(archive, &args.file, &wanted, true);
+    proved.map(drop).map_err(|mut failure| {
+        let shown = names::path(&args.file);
+        failure.message = format!(
+            "{shown} has header pages that differ, and repairing in place keeps one, so a passphrase must \
+             open it: {}; the file is as it was",
+            failure.message
+        );
+        failure.hint(format!(
+            "Give a passphrase that opens it; or leave this file as it is: dbs repair {shown} -o NEW"
+        ))
+    })
 }
 
 /// Writes the whole file anew, beside the damaged one, and puts it in its place.

@@ -38,7 +38,7 @@ pub struct Restored {
 /// See [`Code`].
 pub fn run(args: &Restore, console: &Console) -> Result<Code> {
     let bar = console.blocks("restore");
-    let archive = codec::open(&args.file, &[], args.threads, &bar)?;
+    let archive = codec::open_with(&args.file, &[], args.generation, args.threads, &bar)?;
     // The target is looked at before the passphrase is asked for.
     let output = match &args.output {
         Some(path) => {

@@ -19,7 +19,7 @@ use crate::report::{self, Extents};
 pub fn run(args: &Validate, console: &Console) -> Result<Code> {
     let passphrase = Wanted::existing(&args.passphrase).given()?;
     let bar = console.blocks("validate");
-    let archive = codec::open(&args.file, &[], args.threads, &bar)?;
+    let archive = codec::open(&args.file, args.threads, &bar)?;
     let report = archive
         .validate(passphrase.as_ref())
         .map_err(|e| codec::failure(e, &args.file))?;
