@@ -142,8 +142,8 @@ impl Write for Writer {
     }
 }
 
-/// A new file, written past the page cache.
-fn stream(file: File) -> DiskStream {
+/// A new file, written past the page cache. It must be flushed at the end.
+pub fn stream(file: File) -> DiskStream {
     DiskStream::new(Arc::new(Disk::new(file)), 0)
 }
 

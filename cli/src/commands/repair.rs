@@ -1,7 +1,7 @@
 //! `dbs repair`: the file as it was written, beside the damaged one or in its place.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::FileExt;
 
 use dbs::{Archive, Error, Report, Status, Version};
@@ -9,6 +9,7 @@ use dbs::{Archive, Error, Report, Status, Version};
 use crate::args::Repair;
 use crate::codec;
 use crate::console::{Console, count};
+use crate::container;
 use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::output::Output;
@@ -104,15 +105,19 @@ fn write(
     output: Output,
     console: &Console,
 ) -> Result<Report, Stopped> {
-    let mut report = archive.repair(None, &mut output.file());
+    let file = output.file().try_clone().map_err(|e| output.failure(&e))?;
+    let mut out = container::stream(file);
+    let mut report = archive.repair(None, &mut out);
     // Where nothing stored proves a rebuilt block of version 2, decrypting it does.
     if let Err(Error::Damaged(_)) = report
         && archive.version() == Version::V2
         && let Some(passphrase) = Wanted::existing(&args.passphrase).given()?
     {
-        report = archive.repair(Some(&passphrase), &mut output.file());
+        out.rewind().map_err(|e| output.failure(&e))?;
+        report = archive.repair(Some(&passphrase), &mut out);
     }
     let report = report.map_err(|e| stopped(e, &output))?;
+    out.flush().map_err(|e| output.failure(&e))?;
     output.sync()?;
     if let Some(path) = output.readable() {
         let found = codec::read_back(path, None, args.threads, console)?;
