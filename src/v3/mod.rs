@@ -2,6 +2,7 @@
 //! pass through them when they are written.
 
 pub mod block;
+mod census;
 pub mod container;
 pub mod geometry;
 mod hand;
