@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use dbs::{Entry, EntryKind, Passphrase, Status};
+use dbs::{Passphrase, Status};
 
 use crate::args::{Backup, Verify, WriteArgs};
 use crate::codec;
@@ -15,7 +15,7 @@ use crate::names;
 use crate::output::Output;
 use crate::passphrase::Wanted;
 use crate::report;
-use crate::tree::member::{Kind, Member};
+use crate::tree::member::Member;
 use crate::tree::walk::{Identity, Missing, Sink, Walk, roots};
 use crate::tree::write::Writer as TarWriter;
 
@@ -204,26 +204,7 @@ impl Sink for Tree<'_> {
             .member(member, watched)
             .map_err(|e| self.output.failure(&e))?;
         self.bytes += member.size;
-        let entry = Entry {
-            path: member.path.clone(),
-            kind: match member.kind {
-                Kind::File => EntryKind::File,
-                Kind::Directory => EntryKind::Directory,
-                Kind::Symlink => EntryKind::Symlink,
-                Kind::HardLink => EntryKind::HardLink,
-                Kind::Other => EntryKind::Other,
-            },
-            size: member.size,
-            mtime: member.mtime.seconds,
-            mtime_nanos: member.mtime.nanoseconds,
-            mode: member.mode,
-            offset: written.offset,
-            length: written.length,
-            link: match member.kind {
-                Kind::Symlink | Kind::HardLink => Some(member.link.clone()),
-                _ => None,
-            },
-        };
+        let entry = member.entry(written.offset, written.length);
         let pushed = self.tar.output().entry(&entry);
         pushed.map_err(|e| container::failure(e, self.output))?;
         Ok(Missing {

@@ -16,7 +16,7 @@ use crate::console::{Console, count};
 use crate::failure::{Code, Failure, Result};
 use crate::names;
 use crate::passphrase::Wanted;
-use crate::tree::member::{Kind, Time};
+use crate::tree::member::Time;
 use crate::tree::pax;
 use crate::tree::read::Reader;
 
@@ -98,26 +98,7 @@ fn members(stream: impl Read, args: &List) -> Result<Vec<Entry>> {
             Ok(None) => return Ok(entries),
             Err(e) => return Err(codec::failure(library(e), &args.file)),
         };
-        entries.push(Entry {
-            path: member.path,
-            kind: match member.kind {
-                Kind::File => EntryKind::File,
-                Kind::Directory => EntryKind::Directory,
-                Kind::Symlink => EntryKind::Symlink,
-                Kind::HardLink => EntryKind::HardLink,
-                Kind::Other => EntryKind::Other,
-            },
-            size: member.size,
-            mtime: member.mtime.seconds,
-            mtime_nanos: member.mtime.nanoseconds,
-            mode: member.mode,
-            offset: 0,
-            length: 0,
-            link: match member.kind {
-                Kind::Symlink | Kind::HardLink => Some(member.link),
-                _ => None,
-            },
-        });
+        entries.push(member.entry(0, 0));
     }
 }
 

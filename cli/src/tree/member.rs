@@ -1,5 +1,7 @@
 //! One member of a tar stream.
 
+use dbs::{Entry, EntryKind};
+
 use super::sparse::Map;
 
 /// A point in time, as file systems keep it.
@@ -69,6 +71,29 @@ impl Member {
             link: Vec::new(),
             xattrs: Vec::new(),
             sparse: None,
+        }
+    }
+
+    /// What the index of the container says of it, when its data stand at `offset` of the payload and take
+    /// `length` bytes.
+    pub fn entry(&self, offset: u64, length: u64) -> Entry {
+        let (kind, is_link) = match self.kind {
+            Kind::File => (EntryKind::File, false),
+            Kind::Directory => (EntryKind::Directory, false),
+            Kind::Symlink => (EntryKind::Symlink, true),
+            Kind::HardLink => (EntryKind::HardLink, true),
+            Kind::Other => (EntryKind::Other, false),
+        };
+        Entry {
+            path: self.path.clone(),
+            kind,
+            size: self.size,
+            mtime: self.mtime.seconds,
+            mtime_nanos: self.mtime.nanoseconds,
+            mode: self.mode,
+            offset,
+            length,
+            link: is_link.then(|| self.link.clone()),
         }
     }
 }
