@@ -3,7 +3,7 @@
 //! The manifest stands before the blocks and holds their hashes, so it is written last, and its
 //! length must be known before the blocks have a place. If the length of the payload is known (and
 //! it is not compressed), the blocks go where they belong at once; otherwise they are written
-//! one after the other and copied to their places at the end. Either way memory is bounded.
+//! one after the other and moved to their places at the end. Either way memory is bounded.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -19,6 +19,7 @@ use super::manifest::Manifest;
 use crate::copies::kdf::Kdf;
 use crate::copies::rows::Code;
 use crate::hash::blake2b_128_many;
+use crate::pages::Pages;
 use crate::secret::random;
 use crate::{Error, Passphrase, Result};
 
@@ -27,6 +28,9 @@ const BATCH: usize = 8;
 
 /// Bytes of the payload that are worked on at a time.
 const PIECE: usize = 128 << 10;
+
+/// Bytes that are moved at a time, in whole pages.
+const MOVED: u64 = 4 << 20;
 
 /// How a container of version 1 is written. The defaults are those of django-dbs.
 #[derive(Debug, Clone)]
@@ -41,8 +45,8 @@ pub struct WriterOptions {
     pub compress: bool,
     /// When the backup is made, as the manifest shall say it: `2024-02-29T23:59:59.123456+00:00`.
     pub created: String,
-    /// Length of the payload, where it is known and not compressed: saves copying at the end. If the payload is longer, it
-    /// is copied nevertheless; if it is shorter, writing fails.
+    /// Length of the payload, where it is known and not compressed: saves moving blocks at the end. If the payload is longer,
+    /// they are moved nevertheless; if it is shorter, writing fails.
     pub payload_len: Option<u64>,
     /// All that is random, for test vectors. **Never** the same twice with different contents.
     pub fixed: Option<Fixed>,
@@ -247,11 +251,7 @@ impl<W: Read + Write + Seek> Writer<W> {
                     "the manifest is not as long as planned".into(),
                 ));
             }
-            None => {
-                // The manifest is at least as long as one for fewer blocks: no place overlaps.
-                self.copy(self.start, start + self.encoded)?;
-                self.copy(start + self.encoded, start)?;
-            }
+            None => self.spread(start)?,
         }
         self.out.seek(SeekFrom::Start(self.base))?;
         self.out.write_all(&header)?;
@@ -264,18 +264,24 @@ impl<W: Read + Write + Seek> Writer<W> {
         Ok(self.out)
     }
 
-    /// Copies the encoded blocks from one place in the output to another that does not overlap.
-    fn copy(&mut self, from: u64, to: u64) -> Result<()> {
-        let mut buf = vec![0; 1 << 20];
-        let mut done = 0;
-        while done < self.encoded {
-            let len = (self.encoded - done).min(buf.len() as u64);
-            let piece = &mut buf[..usize::try_from(len).unwrap_or(0)];
-            self.out.seek(SeekFrom::Start(self.base + from + done))?;
-            self.out.read_exact(piece)?;
-            self.out.seek(SeekFrom::Start(self.base + to + done))?;
-            self.out.write_all(piece)?;
-            done += len;
+    /// Moves the encoded blocks to both their places, of which this is the first.
+    fn spread(&mut self, start: u64) -> Result<()> {
+        // From the last piece to the first, so that each is read before anything is written there: its places
+        // lie behind it, as the manifest is at least as long as one for fewer blocks.
+        let mut piece = Pages::new();
+        let mut end = self.encoded;
+        while let Some(last) = end.checked_sub(1) {
+            let from = last / MOVED * MOVED;
+            piece.resize(usize::try_from(end - from).unwrap_or(0));
+            let read = self.base + self.start + from;
+            self.out.seek(SeekFrom::Start(read))?;
+            self.out.read_exact(&mut piece)?;
+            for place in [start + self.encoded, start] {
+                let at = self.base + place + from;
+                self.out.seek(SeekFrom::Start(at))?;
+                self.out.write_all(&piece)?;
+            }
+            end = from;
         }
         Ok(())
     }
