@@ -146,6 +146,37 @@ const KINDS: &[Kind] = &[
         }
         Some(damaged)
     }),
+    (
+        "whole rows cut out, and pushed in elsewhere",
+        0,
+        |r, base| {
+            let mut damaged = Damaged::new(base);
+            let copy = r.below(2) as usize;
+            let out = r.below(base.blocks()) as usize;
+            let into = (out as u64 + 1 + r.below(base.blocks().max(2) - 1)) % base.blocks();
+            let (out_of, into) = (
+                &base.copies[copy][out],
+                &base.copies[1 - copy][into as usize],
+            );
+            let len = 255 * (1 + r.below(4) as usize);
+            // A unit of one whole row at least is left of it.
+            if base.blocks() < 2 || out_of.len() < len + 255 {
+                return None;
+            }
+            let out_of = out_of.start + r.below((out_of.len() - len) as u64) as usize;
+            let into = into.start + r.below(into.len() as u64) as usize;
+            let noise = common::Random(r.next()).bytes(len);
+            // From the rear, so that the places in front stay.
+            if into > out_of {
+                damaged.insert(into, &noise);
+                damaged.cut(out_of, len);
+            } else {
+                damaged.cut(out_of, len);
+                damaged.insert(into, &noise);
+            }
+            Some(damaged)
+        },
+    ),
     ("cut out and pushed in at several places", 0, |r, base| {
         let mut damaged = Damaged::new(base);
         let mut places: Vec<usize> = (0..2 + r.below(4)).map(|_| base.place(r)).collect();

@@ -132,15 +132,6 @@ pub fn judge(base: &Base, damaged: &Damaged) -> Left {
     let near = 2 * drift < apart;
     let excess = damaged.bytes.len() as i64 - base.bytes.len() as i64;
     let simple = shifts.iter().all(|shift| *shift == 0 || *shift == excess);
-    // Not promised, and not always had: a stretch between two breaks that is shifted by whole rows
-    // looks as if it were damaged in its place (version 1, section 12.2, step 2), and of blocks of
-    // whole rows one looks like the continuation of another (step 4).
-    let whole_rows = shifts
-        .iter()
-        .zip(shifts.iter().skip(1))
-        .any(|(a, b)| (a - b) % 255 == 0)
-        || (base.version == 1 && base.copies[0][0].len() % 255 == 0);
-    let found = simple || !whole_rows;
 
     let mut promises = Vec::new();
     let mut guesses = false;
@@ -149,7 +140,7 @@ pub fn judge(base: &Base, damaged: &Damaged) -> Left {
         let promise = if still {
             in_place(base, damaged, units, block, &mut guesses)
         } else {
-            let whole = near && found && units.iter().any(|unit| intact(&stored(unit)));
+            let whole = near && units.iter().any(|unit| intact(&stored(unit)));
             let corrected = near
                 && simple
                 && units.iter().any(|unit| {

@@ -33,6 +33,9 @@ pub(crate) trait Layout: Send + Sync {
     fn trailing(&self) -> usize;
     /// Whether a unit, with its trailing bytes, is as it was written.
     fn verify(&self, unit: u64, stored: &[u8]) -> bool;
+    /// Whether a block that begins with these bytes, the first row of which is intact, says that it is the block of this
+    /// unit; `None` where blocks do not say which they are.
+    fn tells(&self, unit: u64, stored: &[u8]) -> Option<bool>;
     /// How many of these units, the first of which has this number, are as they were written, up to the first that is
     /// not.
     fn verify_run(&self, unit: u64, stored: &[&[u8]]) -> usize;

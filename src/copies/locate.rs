@@ -71,6 +71,25 @@ impl Map {
             _ => self.bad.push(units),
         }
     }
+
+    /// The units from this one on are not bad after all.
+    fn take_back(&mut self, unit: u64) {
+        self.bad.retain(|r| r.start < unit);
+        if let Some(last) = self.bad.last_mut() {
+            last.end = last.end.min(unit);
+        }
+    }
+}
+
+/// Where a unit is that does not stand at a place as it was written, by what stands there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// There, and damaged.
+    Here,
+    /// There and damaged, or some rows before or behind.
+    Near,
+    /// Something else stands there.
+    Elsewhere,
 }
 
 struct Locator<'a, L: Layout> {
@@ -106,8 +125,8 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
     };
     let units = layout.blocks() * 2;
     let (mut unit, mut shift) = (0, 0_i64);
-    // Where the last intact unit ends.
-    let mut end = 0;
+    // Where the last intact unit ends, and the unit after it.
+    let (mut end, mut next) = (0, 0);
     // How many units to read at once: more as long as all is well.
     let mut together = 1;
     'units: while unit < units {
@@ -126,6 +145,7 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
             map.moved += if shift == 0 { 0 } else { good };
             together = (2 * good).min(TOGETHER.0);
             unit += good;
+            next = unit;
             end =
                 layout.offset(unit - 1).saturating_add_signed(shift) + locator.stored_len(unit - 1);
             continue;
@@ -133,41 +153,55 @@ pub(crate) fn locate<L: Layout>(source: &dyn Source, layout: &L, memory: u64) ->
         together = 1;
         // What stands there is wanted in the buffer.
         locator.intact(unit, shift)?;
-        let in_place = locator.aligned(unit);
-        for &other in known.iter().filter(|&&s| s != shift) {
-            if !in_place && locator.intact(unit, other)? {
-                shift = other;
-                continue 'units;
-            }
-        }
-        if in_place {
+        let place = locator.place(unit);
+        if place == Place::Here {
             map.add_bad(unit..unit + 1);
             unit += 1;
             continue;
         }
+        for &other in known.iter().filter(|&&s| s != shift) {
+            if locator.intact(unit, other)? {
+                shift = other;
+                continue 'units;
+            }
+        }
         // Neither the place before nor a known one: look ahead, and search up to what is there.
-        let ahead = locator.ahead(unit, shift, &known)?;
-        let limit = match ahead {
-            Some((unit, shift)) => layout.offset(unit).saturating_add_signed(shift),
-            None => u64::MAX,
+        let ahead = match place {
+            Place::Elsewhere => locator.ahead(unit, shift, &known)?,
+            _ => None,
         };
         let nominal = layout.offset(unit).saturating_add_signed(shift);
-        let from = end.max(nominal.saturating_sub(BACK));
-        let (offset, found) = match (locator.search(from..limit, unit, shift)?, ahead) {
+        let len = locator.stored_len(unit);
+        let (back, limit) = match (place, ahead) {
+            (Place::Elsewhere, None) => (BACK, u64::MAX),
+            (Place::Elsewhere, Some((unit, shift))) => {
+                let offset = layout.offset(unit).saturating_add_signed(shift);
+                (BACK, offset)
+            }
+            _ => (len, nominal.saturating_add(len)),
+        };
+        let from = end.max(nominal.saturating_sub(back));
+        let (offset, found) = match (locator.search(from..limit, next, shift)?, ahead) {
             (Some(found), _) => found,
             (None, Some((found, there))) => {
                 map.add_bad(unit..found);
                 (unit, shift) = (found, there);
                 continue;
             }
-            (None, None) => {
+            (None, None) if place == Place::Elsewhere => {
                 map.add_bad(unit..units);
                 break;
+            }
+            (None, None) => {
+                map.add_bad(unit..unit + 1);
+                unit += 1;
+                continue;
             }
         };
         let there = i64::try_from(offset).unwrap_or(i64::MAX)
             - i64::try_from(layout.offset(found)).unwrap_or(i64::MAX);
         map.add_bad(unit..found);
+        map.take_back(found);
         (unit, shift) = (found, there);
         if !known.contains(&there) && known.len() < 16 {
             known.push(there);
@@ -243,36 +277,46 @@ impl<L: Layout> Locator<'_, L> {
         Ok(self.layout.verify(unit, &self.buf))
     }
 
-    /// Whether the bytes in the buffer are the unit with damage in it, rather than something else:
-    /// some of its rows are intact, more than can be by chance. (The code is cyclic: of the rows of a
-    /// unit that is shifted by one byte, one in 256 is still a row.)
-    fn aligned(&self, unit: u64) -> bool {
+    /// Whether the bytes in the buffer are the unit with damage in it, rather than something else: some of its rows
+    /// are intact, more than can be by chance. (The code is cyclic: of the rows of a unit that is shifted by one byte,
+    /// one in 256 is still a row.) If the unit has moved by whole rows, most are: but then either the first or the last
+    /// is not, or all of them are, unless the block itself tells.
+    fn place(&self, unit: u64) -> Place {
         let len = self.layout.encoded_len(self.layout.block_of(unit));
         if self.buf.len() < len {
-            return false;
+            return Place::Elsewhere;
         }
-        let intact = super::rows::rows(len)
-            .filter(|row| {
-                let row = &self.buf[row.clone()];
+        let intact: Vec<bool> = super::rows::rows(len)
+            .map(|row| {
+                let row = &self.buf[row];
                 row.iter().any(|&b| b != 0) && self.layout.code().valid(row)
             })
-            .count();
-        let rows = len.div_ceil(super::rows::ROW);
-        intact == rows || intact >= 2 + rows / 32
+            .collect();
+        let count = intact.iter().filter(|&&intact| intact).count();
+        let all = count == intact.len();
+        if !all && count < 2 + intact.len() / 32 {
+            return Place::Elsewhere;
+        }
+        let [first, last] = [intact.first(), intact.last()].map(|row| row == Some(&true));
+        let told = self.layout.tells(unit, &self.buf).filter(|_| first);
+        match told.unwrap_or(first && last && !all) {
+            true => Place::Here,
+            false => Place::Near,
+        }
     }
 
-    /// The first intact unit that begins in the range, not before `unit` in the order of the file.
-    fn search(&mut self, range: Range<u64>, unit: u64, shift: i64) -> Result<Option<(u64, u64)>> {
+    /// The first intact unit that begins in the range, not before `least` in the order of the file.
+    fn search(&mut self, range: Range<u64>, least: u64, shift: i64) -> Result<Option<(u64, u64)>> {
         let units = self.layout.blocks() * 2;
         let longest = usize::try_from(self.stored_len(0)).unwrap_or(usize::MAX);
         let mut at = range.start;
         while at < self.size.min(range.end) && self.work > 0 {
             let left = usize::try_from(self.size - at).unwrap_or(usize::MAX);
-            self.buf.resize((WINDOW + longest).min(left), 0);
+            let room = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+            self.buf.resize((WINDOW.min(room) + longest).min(left), 0);
             let got = self.source.read_full_at(&mut self.buf, at)?;
             self.buf.truncate(got);
             let last = at + got as u64 >= self.size;
-            let room = usize::try_from(range.end - at).unwrap_or(usize::MAX);
             let end = if last { got } else { WINDOW.min(got) }.min(room);
             self.work = self.work.saturating_sub(end as u64 / 16);
             let mut start = 0;
@@ -284,7 +328,7 @@ impl<L: Layout> Locator<'_, L> {
                 let best = [0, 1]
                     .map(|copy| self.layout.unit(copy, block))
                     .into_iter()
-                    .filter(|&u| u >= unit && u < units)
+                    .filter(|&u| u >= least && u < units)
                     .min_by_key(|&u| {
                         let nominal = self.layout.offset(u).saturating_add_signed(shift);
                         nominal.abs_diff(offset)

@@ -91,6 +91,10 @@ impl blocks::Layout for Layout {
         self.proven(self.block_of(unit), stored)
     }
 
+    fn tells(&self, _unit: u64, _stored: &[u8]) -> Option<bool> {
+        None
+    }
+
     fn verify_run(&self, unit: u64, stored: &[&[u8]]) -> usize {
         let mut right = vec![false; stored.len()];
         blake2b_128_many(b"", stored.iter().copied(), |i, digest| {
@@ -132,7 +136,8 @@ impl blocks::Layout for Layout {
     }
 
     /// A place where rows begin to be rows of the code may be the beginning of a block. (At any
-    /// other place the bytes of two rows are mixed.) Its hash tells which block.
+    /// other place the bytes of two rows are mixed.) Its hash tells which block. Where blocks are made of
+    /// rows of one length, each row may be the first.
     fn find(&self, window: &[u8], starts: Range<usize>, work: &mut u64) -> Option<(usize, u64)> {
         let by_hash = self.by_hash.get_or_init(|| {
             let hashes = self.manifest.encoded_hashes.iter();
@@ -141,6 +146,7 @@ impl blocks::Layout for Layout {
         let last = self.blocks() - 1;
         let (long, short) = (self.encoded(0), self.encoded(last));
         let row = long.min(ROW);
+        let uniform = long.is_multiple_of(row);
         // The first syndrome is the sum of all bytes, which rolls along.
         let mut sum = window
             .get(starts.start..starts.start + row)?
@@ -156,9 +162,8 @@ impl blocks::Layout for Layout {
                 }
             }
             if sum == 0 && word.iter().any(|&b| b != 0) && self.code.valid(word) {
-                let goes_on = at
-                    .checked_sub(row)
-                    .is_some_and(|p| self.code.valid(&window[p..at]));
+                let before = at.checked_sub(row).filter(|_| !uniform);
+                let goes_on = before.is_some_and(|p| self.code.valid(&window[p..at]));
                 for len in [long, short] {
                     if goes_on || at + len > window.len() {
                         continue;

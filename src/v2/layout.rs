@@ -149,6 +149,10 @@ impl blocks::Layout for Layout {
             && self.header.slot_tag(encoded) == *tag
     }
 
+    fn tells(&self, unit: u64, stored: &[u8]) -> Option<bool> {
+        Some(self.described(self.block_of(unit), stored).is_some())
+    }
+
     fn verify_run(&self, unit: u64, stored: &[&[u8]]) -> usize {
         let split = stored.iter().map_while(|slot| slot.split_last_chunk());
         let (encoded, tags): (Vec<&[u8]>, Vec<&[u8; TAG]>) = split.unzip();

@@ -331,6 +331,9 @@ pub fn bases() -> Vec<Base> {
         (4096, 16, 64, 30_000, true),
         (65_536, 16, 64, 150_000, false),
         (2048, 64, 3, 12_000, false),
+        // Blocks of whole rows, and of one row.
+        (956, 16, 0, 6000, false),
+        (200, 16, 0, 2000, false),
     ];
     for (i, (block_size, nsym, interleave, len, compress)) in shapes.into_iter().enumerate() {
         let mut payload = Random(i as u64).bytes(len);
