@@ -147,9 +147,14 @@ impl<L: Layout> Blocks<L> {
         Ok(self.map.get_or_init(|| map))
     }
 
+    /// Bytes of the encoded block of which a unit is a copy.
+    fn encoded_len(&self, unit: u64) -> usize {
+        self.layout.encoded_len(self.layout.block_of(unit))
+    }
+
     /// Reads a unit where it should be, and says whether the file has all of it.
     pub(crate) fn read(&self, unit: u64, stored: &mut Vec<u8>) -> Result<bool> {
-        let len = self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing();
+        let len = self.encoded_len(unit) + self.layout.trailing();
         stored.resize(len, 0);
         let got = self.source.read_full_at(stored, self.layout.offset(unit))?;
         // Beyond the end of the file there is nothing to clear, however many units should be there.
@@ -162,8 +167,8 @@ impl<L: Layout> Blocks<L> {
     /// The bytes stored behind an intact unit.
     pub(crate) fn trailing<const N: usize>(&self, unit: u64) -> Result<[u8; N]> {
         let shift = self.map()?.shifts(unit).first().copied().unwrap_or(0);
-        let end = self.layout.offset(unit).saturating_add_signed(shift)
-            + self.layout.encoded_len(self.layout.block_of(unit)) as u64;
+        let end =
+            self.layout.offset(unit).saturating_add_signed(shift) + self.encoded_len(unit) as u64;
         let mut bytes = [0; N];
         self.source.read_full_at(&mut bytes, end)?;
         Ok(bytes)
@@ -289,37 +294,17 @@ impl<L: Layout> Blocks<L> {
     /// Bytes may be missing or too many inside of the block, and back in step at its end: adds what stands at the shifts
     /// near the given ones at which more rows of a unit are rows of the code than can be by chance.
     fn nearby(&self, unit: u64, known: &[i64], sources: &mut Sources) -> Result<Option<Vec<u8>>> {
-        let len = self.layout.encoded_len(self.layout.block_of(unit));
-        let rows = len.div_ceil(ROW);
-        let mut found: Vec<(usize, i64)> = Vec::new();
-        for &shift in known {
-            if !self.budget.take(rows * NEARBY as usize / 4) {
-                break;
-            }
-            let Some(Found(bytes, _)) = self.read_around(unit, shift, NEARBY)? else {
-                continue;
-            };
-            for other in -NEARBY..=NEARBY {
-                let start = usize::try_from(other + NEARBY).unwrap_or(0);
-                let Some(there) = bytes.get(start..start + len) else {
-                    continue;
-                };
-                let intact = there
-                    .chunks(ROW)
-                    .filter(|row| row.iter().fold(0, |sum, byte| sum ^ byte) == 0)
-                    .filter(|row| row.iter().any(|&b| b != 0) && self.layout.code().valid(row))
-                    .count();
-                // The code is cyclic: near the right shift, one row in 256 seems intact.
-                if intact >= 2 + rows / 64 {
-                    found.push((intact, shift + other));
-                }
-            }
-        }
-        found.sort_unstable_by_key(|&(intact, shift)| (std::cmp::Reverse(intact), shift));
-        found.dedup();
-        let found = found.into_iter().map(|(_, shift)| shift);
-        let new = found.filter(|s| !known.contains(s)).take(MOST);
-        self.sources(unit, new, sources)
+        let rows = self.encoded_len(unit).div_ceil(ROW);
+        let found = self.best(unit, known, rows * NEARBY as usize / 4, |there| {
+            let intact = there
+                .chunks(ROW)
+                .filter(|row| row.iter().fold(0, |sum, byte| sum ^ byte) == 0)
+                .filter(|row| row.iter().any(|&b| b != 0) && self.layout.code().valid(row))
+                .count();
+            // The code is cyclic: near the right shift, one row in 256 seems intact.
+            (intact >= 2 + rows / 64).then_some(std::cmp::Reverse(intact))
+        })?;
+        self.sources(unit, found.into_iter(), sources)
     }
 
     /// Adds what stands where anything else than intact units says that the unit may be.
@@ -343,7 +328,7 @@ impl<L: Layout> Blocks<L> {
 
     /// Adds the parts of a unit between several breaks, by the rows that lie together in each.
     fn strands(&self, unit: u64, known: &[i64], sources: &mut Sources) -> Result<Option<Vec<u8>>> {
-        let len = self.layout.encoded_len(self.layout.block_of(unit));
+        let len = self.encoded_len(unit);
         let mut sorted = known.to_vec();
         sorted.sort_unstable();
         let mut windows: Vec<Vec<i64>> = Vec::new();
@@ -400,38 +385,46 @@ impl<L: Layout> Blocks<L> {
 
     /// Where no row is intact, adds what stands at the shifts near the given ones at which the first rows decode.
     fn trial(&self, unit: u64, known: &[i64], sources: &mut Sources) -> Result<Option<Vec<u8>>> {
-        let len = self.layout.encoded_len(self.layout.block_of(unit));
         let mut decoder = self.layout.code().decoder();
-        let mut found: Vec<(usize, i64)> = Vec::new();
+        let found = self.best(unit, known, 2 * NEARBY as usize * TRIAL, |there| {
+            // The right shift is the one at which the fewest bytes are wrong.
+            there.chunks(ROW).take(TRIAL).try_fold(0, |wrong, row| {
+                let mut row = row.to_vec();
+                let filled = row.iter().any(|&b| b != 0);
+                Some(wrong + decoder.decode(&mut row, &[]).filter(|_| filled)?)
+            })
+        })?;
+        self.sources(unit, found.into_iter(), sources)
+    }
+
+    /// The new shifts near the given ones with the lowest ratings of what stands there as the encoded block of the
+    /// unit. Rating all of those near one takes so much of the budget.
+    fn best<R: Ord>(
+        &self,
+        unit: u64,
+        known: &[i64],
+        cost: usize,
+        mut rate: impl FnMut(&[u8]) -> Option<R>,
+    ) -> Result<Vec<i64>> {
+        let len = self.encoded_len(unit);
+        let mut found: Vec<(R, i64)> = Vec::new();
         for &shift in known {
-            if !self.budget.take(2 * NEARBY as usize * TRIAL) {
+            if !self.budget.take(cost) {
                 break;
             }
             let Some(Found(bytes, _)) = self.read_around(unit, shift, NEARBY)? else {
                 continue;
             };
-            for other in -NEARBY..=NEARBY {
-                let start = usize::try_from(other + NEARBY).unwrap_or(0);
-                let Some(there) = bytes.get(start..start + len) else {
-                    continue;
-                };
-                let mut rows = there.chunks(ROW).take(TRIAL);
-                // The right shift is the one at which the fewest bytes are wrong.
-                let wrong = rows.try_fold(0, |wrong, row| {
-                    let mut row = row.to_vec();
-                    let filled = row.iter().any(|&b| b != 0);
-                    Some(wrong + decoder.decode(&mut row, &[]).filter(|_| filled)?)
-                });
-                if let Some(wrong) = wrong {
-                    found.push((wrong, shift + other));
-                }
+            for (start, other) in (-NEARBY..=NEARBY).enumerate() {
+                let there = bytes.get(start..start + len);
+                found.extend(there.and_then(&mut rate).map(|r| (r, shift + other)));
             }
         }
         found.sort_unstable();
         found.dedup();
-        let found = found.into_iter().map(|(_, shift)| shift);
-        let new = found.filter(|s| !known.contains(s)).take(MOST);
-        self.sources(unit, new, sources)
+        found.retain(|(_, shift)| !known.contains(shift));
+        let shifts = found.into_iter().map(|(_, shift)| shift);
+        Ok(shifts.take(MOST).collect())
     }
 
     fn read_shifted(&self, unit: u64, shift: i64) -> Result<Option<Found>> {
@@ -440,7 +433,7 @@ impl<L: Layout> Blocks<L> {
 
     /// Reads a unit at a shift, and so many bytes on either side. Bytes that the file lacks are zero.
     fn read_around(&self, unit: u64, shift: i64, margin: i64) -> Result<Option<Found>> {
-        let len = self.layout.encoded_len(self.layout.block_of(unit)) + self.layout.trailing();
+        let len = self.encoded_len(unit) + self.layout.trailing();
         let len = len + 2 * usize::try_from(margin).unwrap_or(0);
         self.read_piece(unit, shift.saturating_sub(margin), len)
     }
