@@ -4,7 +4,8 @@
 use std::io::{Cursor, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use dbs::{Limits, Passphrase, v1, v2};
 
@@ -397,6 +398,21 @@ pub fn corpus_bases() -> Vec<Base> {
         bases.push(Base::new(name.into(), bytes, passphrase, payload));
     }
     bases
+}
+
+/// What this thread has cost so far: time of the processor where the system says it, which a busy machine does not make
+/// longer, and else time of the clock.
+pub fn spent() -> Duration {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+    // Behind the name, which may hold anything: in user mode, in the kernel, in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Vec<u64> = ticks.filter_map(|n| n.parse().ok()).collect();
+    match ticks[..] {
+        [user, system] => Duration::from_millis(10 * (user + system)),
+        _ => BEGAN.elapsed(),
+    }
 }
 
 /// The corpus lies beside the repository, or where `DBS_CORPUS` says.
