@@ -163,28 +163,44 @@ fn one_copy_is_enough() {
     }
 }
 
+/// Makes the checksum right that the last 16 bytes of a header or trailer of version 2 are.
+fn seal(record: &mut [u8], person: &[u8]) {
+    let (sealed, sum) = record.split_at_mut(record.len() - 16);
+    let mut params = blake2b_simd::Params::new();
+    params.hash_length(16).personal(person);
+    sum.copy_from_slice(params.hash(sealed).as_bytes());
+}
+
+/// Makes both trailers say that there are so many blocks of this capacity.
+fn state_blocks(file: &mut [u8], blocks: u64, capacity: u64) {
+    let end = file.len() - 152;
+    for at in [end - 200, end - 100] {
+        let trailer = &mut file[at..at + 100];
+        let last = u64::from(u32::from_be_bytes(trailer[44..48].try_into().unwrap()));
+        let bytes = (blocks - 1) * capacity + last - 16;
+        trailer[28..36].copy_from_slice(&blocks.to_be_bytes());
+        trailer[36..44].copy_from_slice(&bytes.to_be_bytes());
+        seal(trailer, b"dbs/v2-trailer");
+    }
+}
+
 #[test]
 fn crafted_files_cost_little() {
     let began = spent();
     let payload = noise(3000);
     // A trailer, sealed, that says 2^32 - 1 blocks.
     let mut file = file_v2(&payload, 512, 2, 1);
-    let end = file.len() - 152;
-    for at in [end - 200, end - 100] {
-        let blocks = (1_u64 << 32) - 1;
-        let last = u64::from(u32::from_be_bytes(
-            file[at + 44..at + 48].try_into().unwrap(),
-        ));
-        file[at + 28..at + 36].copy_from_slice(&blocks.to_be_bytes());
-        let bytes = (blocks - 1) * 480 + last - 16;
-        file[at + 36..at + 44].copy_from_slice(&bytes.to_be_bytes());
-        let seal = blake2b_simd::Params::new()
-            .hash_length(16)
-            .personal(b"dbs/v2-trailer")
-            .hash(&file[at..at + 84]);
-        file[at + 84..at + 100].copy_from_slice(seal.as_bytes());
-    }
+    state_blocks(&mut file, (1 << 32) - 1, 480);
     assert!(!check(file, &payload, &[], "a trailer"));
+    // Headers, sealed, that say blocks of 16 MiB, and a trailer with many of them.
+    let mut file = file_v2(&payload, 512, 2, 1);
+    let end = file.len() - 152;
+    for at in [0, end] {
+        file[at + 16..at + 20].copy_from_slice(&(16_u32 << 20).to_be_bytes());
+        seal(&mut file[at..at + 152], b"dbs/sealed-head");
+    }
+    state_blocks(&mut file, 500, (16 << 20) - 32);
+    assert!(!check(file, &payload, &[], "large blocks"));
     // Rows whose sum is zero wherever one looks, behind the metadata.
     let mut file = file_v1(&noise(200_000), 4096, 16);
     let start = file.len() - 300_000;

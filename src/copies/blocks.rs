@@ -29,6 +29,8 @@ pub(crate) trait Layout: Send + Sync {
     fn offset(&self, unit: u64) -> u64;
     /// Bytes of the encoded block.
     fn encoded_len(&self, block: u64) -> usize;
+    /// Bytes of the file without which the block cannot be had.
+    fn least(&self, block: u64) -> u64;
     /// Bytes that are stored with each copy behind the encoded block.
     fn trailing(&self) -> usize;
     /// Whether a unit, with its trailing bytes, is as it was written.
@@ -201,6 +203,10 @@ impl<L: Layout> Blocks<L> {
 
     /// The block from what its copies hold, wherever they stand.
     fn rebuild(&self, block: u64, prove: Prove<'_>) -> Result<Outcome> {
+        // Whatever a header says of the blocks, what they cost follows the length of the file.
+        if self.layout.least(block) > self.source.size()? {
+            return Ok(Outcome::Lost);
+        }
         let units = [0, 1].map(|copy| self.layout.unit(copy, block));
         let map = self.map()?;
         let mut found = Sources::default();

@@ -83,6 +83,10 @@ impl blocks::Layout for Layout {
         self.encoded(block)
     }
 
+    fn least(&self, block: u64) -> u64 {
+        self.manifest.data_len(block) as u64
+    }
+
     fn trailing(&self) -> usize {
         0
     }

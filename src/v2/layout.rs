@@ -137,6 +137,11 @@ impl blocks::Layout for Layout {
         self.header.geometry.encoded()
     }
 
+    /// Descriptor and fill are known.
+    fn least(&self, block: u64) -> u64 {
+        self.descriptor(block).map_or(0, |d| d.len.into())
+    }
+
     fn trailing(&self) -> usize {
         TAG
     }
