@@ -215,6 +215,40 @@ fn replicas(set: &mut Set) {
             vec![format!("zero 512 {all}")],
         ],
     );
+    // Block 1 at the bound in the second replica, with the sector in the first as one of three slots.
+    let second = Harm::new(&own).steps("zero A1.1,2,4,5 B1.1,2,6").lines;
+    merge(
+        "replicas-first-one-sector",
+        "The first replica is one sector of block 1 and nothing else; the second, which has the header pages, needs it.",
+        &[one_sector(own.forge.place(0, 1, 2) * 512), second],
+    );
+    // Whatever stands in the first file, the second is whole.
+    let other = "open/passphrase-utf8.vec";
+    for (name, class, comment, first) in [
+        (
+            "damaged-replicas-first-foreign",
+            "damaged",
+            "The first file is one sector of another archive and has no header page; the second is a whole archive, which does not stand in for it.",
+            [
+                vec!["truncate 0".into(), format!("include 0 {other}")],
+                one_sector(512),
+            ]
+            .concat(),
+        ),
+        (
+            "not-dbs-replicas-first",
+            "not-dbs",
+            "The first file is a text; the second is a whole archive, which does not stand in for it.",
+            vec![
+                "truncate 0".into(),
+                format!("insert 0 {}", hex(&b"This is not a backup.\n".repeat(40))),
+            ],
+        ),
+    ] {
+        let path = format!("refuse/{name}.vec");
+        let lists = [first, Vec::new()];
+        set.damaged(&path, comment, &Expect::error(class), BLOCKS, &lists);
+    }
     let expect = Expect {
         validate: "",
         validate_unlocked: "",
@@ -233,4 +267,9 @@ fn replicas(set: &mut Set) {
             ],
         ],
     );
+}
+
+/// Nothing but the sector at an offset.
+fn one_sector(at: usize) -> Vec<String> {
+    vec![format!("truncate {}", at + 512), format!("delete 0 {at}")]
 }

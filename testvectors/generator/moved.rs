@@ -126,6 +126,19 @@ halves-swapped | swap 0 {half} {half} | Copy B stands before copy A.
     );
     heal(
         set,
+        "sectors-moved-table-lost",
+        "No copy B, and the table is lost. Block 1 stands behind the end, but for its last sector: a walk from the beginning (20.4) must not take that for the end sector, whose frame is as near as 12 bits.",
+        "open/light.vec",
+        |h| {
+            let (first, last) = (h.at(0, 1, 0), h.at(0, 1, 6));
+            let (len, all) = (last - first, h.base.bytes.len());
+            h.steps("zero AT.0,1,4,5,6")
+                .line(format!("repeat {first} {all} {len}"))
+                .line(format!("delete {first} {len}"))
+        },
+    );
+    heal(
+        set,
         "sectors-reversed",
         "All sectors in reverse order (G6).",
         BLOCKS,

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from .block import unseal
-from .errors import Misuse
+from .errors import Damaged, Misuse
 from .heal import Found, Healed, Judge, believe, ladder
 from .keys import Keys
 from .layout import Layout, order_backwards
@@ -24,22 +24,29 @@ class Archive:
     """Everything that can be known of an archive without its payload."""
 
     def __init__(self, inputs: list[bytes]) -> None:
-        first = Source(inputs[0])
-        self.sources = [first]
-        for data in inputs[1:]:
-            other = Source(data)
-            if other.archive != first.archive:
-                other = Source(data, first.archive)
-            if other.S != first.S or (other.holding and not other.intact):
+        found = [Source(data) for data in inputs]
+        # 20.2: the first input that has a valid page decides, and without any the first.
+        decides = next((source for source in found if source.pages), found[0])
+        self.id, S = decides.archive, decides.S
+        self.sources = []
+        for source in found:
+            own = source.archive
+            if own != self.id:
+                source = Source(source.data, self.id)
+            foreign = source.S != S or (source.holding and not source.intact)
+            if not self.sources and source is not decides:
+                # 18, step 1: a first input without a page has to hold something of the archive.
+                if foreign or not source.intact and distance(own, self.id) > 16:
+                    raise Damaged("nothing of the archive of the other inputs is in the first one")
+            elif foreign:
                 raise Misuse("the inputs are not of one archive")
-            self.sources.append(other)
-        self.id = first.archive
+            self.sources.append(source)
         self.keys: Keys | None = None
         self.notes: list[str] = []
         self.pages: list[Page] = []
         candidates = []
         for source in self.sources:
-            pages = source.pages()
+            pages = source.pages
             self.pages += [p for p in pages if p not in self.pages]
             candidates += [p for p in [source.own_page(pages)] if p]
         self.page = choose(candidates)

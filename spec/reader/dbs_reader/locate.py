@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import combinations
 
 from .bits import majority
@@ -138,6 +139,7 @@ class Source:
         i = bisect.bisect_left(self.offsets, offset - self.S + 1)
         return i < len(self.offsets) and self.offsets[i] < offset + self.S
 
+    @cached_property
     def pages(self) -> list[Page]:
         """The different valid pages in the order of the file, or one by majority (20.4 step 3)."""
         found: dict[bytes, Page] = {}
