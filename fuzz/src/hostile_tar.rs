@@ -16,9 +16,9 @@ use dbs_cli::failure::{Code, Failure};
 
 use crate::forge::PASSPHRASE;
 use crate::memory::peak;
-use crate::passphrase;
 use crate::tar::{self, BLOCK, Item, Kind, Name};
 use crate::tree::{self, Body, Node, Tree};
+use crate::{entry_kind, passphrase};
 
 /// What may be held beside the container: windows, buffers, tables, an extended header.
 const MEMORY: usize = 24 << 20;
@@ -346,13 +346,7 @@ fn entries(plan: &Plan, world: &World, members: &[std::ops::Range<usize>]) -> Ve
 fn wrong_entries(given: &[(Name, u8, u16, u16, u32)], world: &World, len: usize) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for (name, kind, offset, length, size) in given.iter().take(12) {
-        let kind = [
-            EntryKind::File,
-            EntryKind::Directory,
-            EntryKind::Symlink,
-            EntryKind::HardLink,
-            EntryKind::Other,
-        ][usize::from(kind % 5)];
+        let kind = entry_kind(*kind);
         let link = matches!(kind, EntryKind::Symlink | EntryKind::HardLink);
         let last = entries.last().map_or(0, |entry| entry.offset);
         let offset = last

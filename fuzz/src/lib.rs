@@ -31,13 +31,24 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use dbs::v3::payload::Payload;
-use dbs::{Archive, OpenOptions, Passphrase, Source, Unlocked};
+use dbs::{Archive, EntryKind, OpenOptions, Passphrase, Source, Unlocked};
 
 use forge::PASSPHRASE;
 
 /// What the containers of the forge open with.
 pub fn passphrase() -> Passphrase {
     Passphrase::new(PASSPHRASE)
+}
+
+/// What an entry of the index is, by its number in the text; numbers above go round.
+pub fn entry_kind(number: u8) -> EntryKind {
+    match number % 5 {
+        0 => EntryKind::File,
+        1 => EntryKind::Directory,
+        2 => EntryKind::Symlink,
+        3 => EntryKind::HardLink,
+        _ => EntryKind::Other,
+    }
 }
 
 /// Opens a container with one worker thread.

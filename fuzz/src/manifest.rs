@@ -2,8 +2,9 @@
 //! changes a meaning unseen by the rules of the encoding.
 
 use arbitrary::{Arbitrary, Unstructured};
-use dbs::v3::manifest::{Entry, EntryKind, Manifest};
+use dbs::v3::manifest::{Entry, Manifest};
 
+use crate::entry_kind;
 use crate::forge::{IndexEntry, Manifest as Forged};
 
 #[derive(Debug, Clone, Arbitrary)]
@@ -78,18 +79,11 @@ fn index(plan: &Plan) {
     for (path, kind, [size, offset, length], mtime, nanos, mode, link) in
         plan.entries.iter().take(50)
     {
-        let kinds = [
-            EntryKind::File,
-            EntryKind::Directory,
-            EntryKind::Symlink,
-            EntryKind::HardLink,
-            EntryKind::Other,
-        ];
         let kind = kind % 5;
         let link = (kind == 2 || kind == 3).then(|| link.clone());
         let entry = Entry {
             path: path.clone(),
-            kind: kinds[usize::from(kind)],
+            kind: entry_kind(kind),
             size: *size,
             mtime: *mtime,
             mtime_nanos: nanos % 1_000_000_000,

@@ -8,7 +8,7 @@ use dbs::v3::writer::Randomness;
 use dbs::{Compression, Entry, EntryKind, KdfParams, Profile, Status, Writer, WriterOptions};
 
 use crate::forge::{CODED, Forge, Geo, LIGHT, STANDARD, Slot, blake2b, painted};
-use crate::{Random, open, passphrase, repair, unlock};
+use crate::{Random, entry_kind, open, passphrase, repair, unlock};
 
 #[derive(Debug, Clone, Arbitrary)]
 struct Plan {
@@ -119,13 +119,7 @@ pub fn run(data: &[u8]) {
 fn entries(plan: &Plan, len: u64) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (i, (path, kind, size, mtime, nanos)) in plan.entries.iter().take(200).enumerate() {
-        let kind = [
-            EntryKind::File,
-            EntryKind::Directory,
-            EntryKind::Symlink,
-            EntryKind::HardLink,
-            EntryKind::Other,
-        ][usize::from(kind % 5)];
+        let kind = entry_kind(*kind);
         let link = matches!(kind, EntryKind::Symlink | EntryKind::HardLink);
         let mut path = path.clone();
         path.truncate(300);
