@@ -1,6 +1,5 @@
 //! Manifest and index: deterministic CBOR (RFC 8949, section 4.2) with integer keys.
 
-use minicbor::data::Type;
 use minicbor::decode::Error as DecodeError;
 use minicbor::encode::Error as EncodeError;
 use minicbor::{Decoder, Encoder};
@@ -138,7 +137,7 @@ impl Manifest {
                 7 => table_root = <[u8; 32]>::try_from(d.bytes()?).ok(),
                 8 => numbers[3] = Some(d.u64()?),
                 9 => inline_index = Some(d.bytes()?.to_vec()),
-                _ => d.skip()?,
+                _ => skip(d)?,
             }
             Ok(())
         })?;
@@ -246,7 +245,7 @@ impl Entry {
                 7 => numbers[1] = Some(d.u64()?),
                 8 => numbers[2] = Some(d.u64()?),
                 9 => link = Some(d.bytes()?.to_vec()),
-                _ => d.skip()?,
+                _ => skip(d)?,
             }
             Ok(())
         })?;
@@ -289,11 +288,127 @@ fn map<'b>(
             return Err(malformed(what, "keys out of order"));
         }
         last = Some(key);
-        if decoder.datatype().map_err(cbor)? == Type::Break {
-            return Err(malformed(what, "a break in the place of a value"));
-        }
         each(key, decoder).map_err(cbor)?;
     }
+    Ok(())
+}
+
+/// An array or map that is not complete.
+enum Open {
+    /// So many items are still to come.
+    Items(u64),
+    /// A break ends it.
+    Array,
+    /// A break ends it where no value is missing.
+    Map { odd: bool },
+}
+
+/// Passes over one item, however deep it is, if it is well-formed and its text is UTF-8.
+fn skip(d: &mut Decoder<'_>) -> std::result::Result<(), DecodeError> {
+    let ill = |why| Err(DecodeError::message(why));
+    let mut open: Vec<Open> = Vec::new();
+    // Behind a tag, and in an array of one item, which need no place in `open`.
+    let mut due = false;
+    loop {
+        let Head {
+            major,
+            info,
+            argument,
+        } = head(d)?;
+        match (major, argument) {
+            (7, None) => match open.pop() {
+                Some(Open::Array | Open::Map { odd: false }) if !due => {}
+                _ => return ill("a break at a wrong place"),
+            },
+            (2 | 3, None) => loop {
+                let piece = head(d)?;
+                match piece.argument {
+                    None if piece.major == 7 => break,
+                    Some(len) if piece.major == major => string(d, major, len)?,
+                    _ => return ill("a wrong piece of a string"),
+                }
+            },
+            (4, None) => open.push(Open::Array),
+            (5, None) => open.push(Open::Map { odd: false }),
+            (_, None) => return ill("an integer or a tag without a value"),
+            (2 | 3, Some(len)) => string(d, major, len)?,
+            (4, Some(count @ 2..)) => open.push(Open::Items(count)),
+            (5, Some(count @ 1..)) => match count.checked_mul(2) {
+                Some(count) => open.push(Open::Items(count)),
+                None => return ill("more items than there can be"),
+            },
+            (7, Some(0..32)) if info == 24 => return ill("a simple value that is too long"),
+            _ => {}
+        }
+        due = matches!((major, argument), (4, Some(1)) | (6, _));
+        if due || matches!((major, argument), (4 | 5, None | Some(1..))) {
+            continue;
+        }
+        // The item is complete, and with it what it was the last item of.
+        loop {
+            match open.last_mut() {
+                None => return Ok(()),
+                Some(Open::Items(1)) => {
+                    open.pop();
+                }
+                Some(Open::Items(count)) => {
+                    *count -= 1;
+                    break;
+                }
+                Some(Open::Array) => break,
+                Some(Open::Map { odd }) => {
+                    *odd = !*odd;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// How an item begins.
+struct Head {
+    major: u8,
+    info: u8,
+    /// `None` for what has no definite length, and for a break.
+    argument: Option<u64>,
+}
+
+fn head(d: &mut Decoder<'_>) -> std::result::Result<Head, DecodeError> {
+    let (input, at) = (d.input(), d.position());
+    let first = *input.get(at).ok_or_else(DecodeError::end_of_input)?;
+    let info = first & 31;
+    let len = match info {
+        24..=27 => 1 << (info - 24),
+        28..=30 => return Err(DecodeError::message("a reserved head")),
+        _ => 0,
+    };
+    let bytes = input.get(at + 1..at + 1 + len);
+    let bytes = bytes.ok_or_else(DecodeError::end_of_input)?;
+    d.set_position(at + 1 + len);
+    let argument = match info {
+        31 => None,
+        24..=27 => Some(bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))),
+        _ => Some(info.into()),
+    };
+    Ok(Head {
+        major: first >> 5,
+        info,
+        argument,
+    })
+}
+
+/// Passes over the bytes of a string, or of a piece of one.
+fn string(d: &mut Decoder<'_>, major: u8, len: u64) -> std::result::Result<(), DecodeError> {
+    let (input, at) = (d.input(), d.position());
+    let end = usize::try_from(len)
+        .ok()
+        .and_then(|len| at.checked_add(len));
+    let bytes = end.and_then(|end| input.get(at..end));
+    let bytes = bytes.ok_or_else(DecodeError::end_of_input)?;
+    if major == 3 && std::str::from_utf8(bytes).is_err() {
+        return Err(DecodeError::message("a text string that is not UTF-8"));
+    }
+    d.set_position(at + bytes.len());
     Ok(())
 }
 

@@ -148,12 +148,17 @@ fn checksum(set: &mut Set) {
 type Rewritten = fn(Manifest) -> Vec<u8>;
 
 /// Names, comments, and the bytes of the manifest. The map begins with its head; every key from 1 to 8 is one byte.
-const MANIFESTS: [(&str, &str, Rewritten); 32] = [
+const MANIFESTS: [(&str, &str, Rewritten); 33] = [
     ("negative-key", "A negative key is critical.", |m| {
         longer(&m, &[0x20, 0x00], &[])
     }),
     ("indefinite", "A map of indefinite length.", |m| {
         [&[0xbf], &m.to_bytes()[1..], &[0xff]].concat()
+    }),
+    ("array", "An array of the same items.", |m| {
+        let mut bytes = m.to_bytes();
+        bytes[0] ^= 0x20;
+        bytes
     }),
     ("order", "Keys 7 and 8 in the wrong order.", |m| {
         let mut bytes = m.to_bytes();
@@ -302,6 +307,18 @@ const MANIFESTS: [(&str, &str, Rewritten); 32] = [
     ),
 ];
 
+/// Names, values of key 30, which nobody knows, comments: a reader ignores it if it is well-formed.
+const UNKNOWN: &str = "
+break-in-array   | 8200ff         | A break in an array of two items.
+odd-map          | bf01ff         | A map of indefinite length with a key and no value.
+endless-integer  | 1f             | An integer of indefinite length.
+reserved-string  | 5c4100ff       | A byte string whose head is reserved.
+string-of-text   | 5f6178ff       | A byte string of indefinite length with a piece of text.
+string-in-string | 5f5f4100ffff   | A string of indefinite length within another one.
+nested-utf8      | 8161ff         | An array with a text string that is not UTF-8.
+simple           | f810           | The simple value 16 in two bytes.
+";
+
 /// The manifest with other bytes in the place of the head of a key and its value.
 fn instead(manifest: &Manifest, pair: &[u8], other: &[u8]) -> Vec<u8> {
     let bytes = manifest.to_bytes();
@@ -318,20 +335,37 @@ fn longer(manifest: &Manifest, before: &[u8], behind: &[u8]) -> Vec<u8> {
     [&[bytes[0] + 1], before, &bytes[1..], behind].concat()
 }
 
+/// A small archive with the manifest that these bytes are.
+fn manifest(
+    set: &mut Set,
+    name: &str,
+    comment: &str,
+    class: &'static str,
+    bytes: impl Fn(Manifest) -> Vec<u8>,
+) {
+    let mut forge = Forge::new(SMALL);
+    forge.payload(&painted(300));
+    let raw = bytes(forge.manifest());
+    forge.finish_with(&raw);
+    let path = format!("refuse/{name}.vec");
+    set.container(&path, comment, &Expect::sealed(class), &forge, b"");
+}
+
 fn manifests(set: &mut Set) {
-    let mut with = |name: &str, comment: &str, class: &'static str, bytes: Rewritten| {
-        let mut forge = Forge::new(SMALL);
-        forge.payload(&painted(300));
-        let raw = bytes(forge.manifest());
-        forge.finish_with(&raw);
-        let path = format!("refuse/{name}.vec");
-        set.container(&path, comment, &Expect::sealed(class), &forge, b"");
-    };
     for (name, comment, bytes) in MANIFESTS {
         let name = format!("unsupported-manifest-{name}");
-        with(&name, comment, "unsupported", bytes);
+        manifest(set, &name, comment, "unsupported", bytes);
     }
-    with(
+    for [name, value, comment] in table(UNKNOWN) {
+        let name = format!("unsupported-manifest-{name}");
+        let pair = [vec![0x18, 30], unhex(value).unwrap()].concat();
+        manifest(set, &name, comment, "unsupported", |m| {
+            longer(&m, &[], &pair)
+        });
+    }
+    numbers(set);
+    manifest(
+        set,
         "authentication-table-root",
         "The table is not the one whose root stands in the manifest.",
         "authentication",
@@ -342,4 +376,24 @@ fn manifests(set: &mut Set) {
     );
     // A reader may go on without the table (17.1).
     set.without("refuse/authentication-table-root.vec", "expect");
+}
+
+/// Blocks that nothing but the numbers of the manifest rules out.
+fn numbers(set: &mut Set) {
+    let empty = plain(&SMALL, 0, b"", b"");
+    let comment = "A data block without a byte: D is 1 where the payload length demands 0.";
+    plaintexts(set, "empty-block", comment, 0, &[empty]);
+    let full = painted(SMALL.c());
+    let mut forge = Forge::new(SMALL);
+    forge.payload(&full);
+    let manifest = forge.manifest();
+    forge.push(0, plain(&SMALL, 0, &full, &full));
+    forge.finish_with(&manifest.to_bytes());
+    set.container(
+        "refuse/unsupported-manifest-number.vec",
+        "The manifest is right for one data block, and there are two: it is block 2, and D + I is 1.",
+        &Expect::sealed("unsupported"),
+        &forge,
+        b"",
+    );
 }

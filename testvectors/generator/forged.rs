@@ -133,6 +133,9 @@ number     | 20=02       | T is 2, and there is one table block.
 entries    | 24=05       | Five entries where there are six.
 reserved   | 28=01       | A reserved byte is not zero.
 padding    | 300=01      | A byte behind the entries is not zero.
+first-and-number | 0=01 24=05 197=000000000000000000000000000000000000000000000000000000000000000000 | The first entry is said to be that of block 1, and the others are as many as there are behind it.
+fewer      | 24=05 197=000000000000000000000000000000000000000000000000000000000000000000 | Five entries where there are six, and zeros in the place of the sixth.
+more       | 24=07 230=01 | Seven entries where there are six.
 entry-zero | 32=00       | An entry with k = 0.
 entry-high | 32=04       | An entry with k = 4 in a geometry with K = 3.
 hash       | 40^01       | A bit of an entry was altered, and the table hash does not hold.
@@ -160,6 +163,23 @@ fn forged_tables(set: &mut Set) {
         set.body(&path, &comment, &Expect::heals(), forged);
         set.with(&path, "repaired-blake2b-256", &digest(&own.bytes));
     }
+    let mut forge = own.forge.clone();
+    let n = forge.n();
+    let mut data = forge.blocks.pop().unwrap().data;
+    data.truncate(data.len() - 32);
+    data.resize(2 * forge.geo.p() - 32, 0);
+    forge.table_hash(n - 1, &mut data);
+    forge.blocks.push(Block { kind: 2, data });
+    let path = "heal/table-invalid-length.vec";
+    let forged = Base {
+        bytes: forge.file(),
+        forge,
+        payload: own.payload.clone(),
+    };
+    let comment =
+        "A table block that is not valid: rebuilt. It has two data sectors, where one would do.";
+    set.body(path, comment, &Expect::heals(), forged);
+    set.with(path, "repaired-blake2b-256", &digest(&own.bytes));
     let mut forge = own.forge.clone();
     forge.blocks.pop();
     (forge.d, forge.i) = (forge.d - 1, forge.i + 1);

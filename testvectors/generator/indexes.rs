@@ -72,6 +72,7 @@ mode-negative  | 06 1901a4     | 06 20         | The mode is -1.
 offset-negative | 07 00        | 07 20         | The offset is -1.
 length-text    | 08 190400     | 08 6130       | The length is a text string.
 target-text    | 08 190400     | 08 190400 09 6130 | The target is a text string.
+target-cut     | 08 190400     | 08 190400 09 4361 | The target has three bytes, and the index ends behind the first.
 ";
 
 /// The bytes of an entry with one pair more, less, or another one.

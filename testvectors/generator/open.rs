@@ -438,6 +438,22 @@ fn contents(set: &mut Set) {
         &payload,
     );
 
+    // Strings of indefinite length, 100, simple value 255, a map and an array of indefinite length.
+    let unknown = unhex("181e865f41004101ff7f61616162ff1864f8ffbf0102ff9fff").unwrap();
+    let mut forge = Forge::new(TINY);
+    forge.payload(&payload);
+    let mut longer = forge.manifest().to_bytes();
+    longer[0] += 1;
+    longer.extend_from_slice(&unknown);
+    forge.finish_with(&longer);
+    finish(
+        set,
+        "manifest-unknown-indefinite",
+        "The manifest has a key 30 with strings, a map and an array of indefinite length: ignored.",
+        &forge,
+        &payload,
+    );
+
     let (stream, mut entries) = tar(1);
     entries[0].mode = 1 << 40 | 0o644;
     let mut entry = entries[0].to_bytes();
