@@ -236,6 +236,19 @@ fn frames(set: &mut Set) {
         &[1],
         |h| h.steps(&format!("flip A1.1@54,872; {others}")),
     );
+    lost(
+        set,
+        "damaged-frames-quarter-block",
+        "The same with five sectors that name another block, in the highest of its low 16 bits.",
+        BLOCKS,
+        &[1],
+        |h| {
+            h.steps(&format!(
+                "flip A1.1@79,872; {}",
+                others.replace("@54", "@79")
+            ))
+        },
+    );
 }
 
 fn rot(set: &mut Set) {
@@ -245,6 +258,7 @@ fn rot(set: &mut Set) {
         ("coded-5e-3", "open/profile-coded.vec", 200),
         ("coded-full-1e-2", "open/profile-coded-full.vec", 100),
         ("light-1e-4", "open/profile-light.vec", 10_000),
+        ("light-1e-3", "open/profile-light.vec", 1000),
     ] {
         let comment = format!("Dense bit rot: one bit in {every} is flipped, all over the file.");
         let name = format!("rot-{name}");
