@@ -4,6 +4,8 @@
 //! every stage can be changed before the next one is built upon it, so that all checksums hold.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::LazyLock;
+
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -44,8 +46,27 @@ pub fn painted(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
 
-/// Section 6: the product in GF(2^8)/0x11D, bit by bit.
+/// Section 6: the product in GF(2^8)/0x11D.
 pub fn gf_mul(a: u8, b: u8) -> u8 {
+    PRODUCTS[usize::from(a)][usize::from(b)]
+}
+
+pub fn gf_inv(a: u8) -> u8 {
+    INVERSES[usize::from(a)]
+}
+
+static PRODUCTS: LazyLock<Vec<[u8; 256]>> = LazyLock::new(|| {
+    let row = |a| std::array::from_fn(|b| product(a, b as u8));
+    (0..=u8::MAX).map(row).collect()
+});
+
+static INVERSES: LazyLock<[u8; 256]> = LazyLock::new(|| {
+    // a^254
+    std::array::from_fn(|a| (0..254).fold(1, |power, _| gf_mul(power, a as u8)))
+});
+
+/// Bit by bit.
+fn product(a: u8, b: u8) -> u8 {
     let (mut a, mut product) = (u16::from(a), 0);
     for bit in 0..8 {
         if b >> bit & 1 == 1 {
@@ -59,21 +80,12 @@ pub fn gf_mul(a: u8, b: u8) -> u8 {
     product as u8
 }
 
-pub fn gf_inv(a: u8) -> u8 {
-    // a^254
-    (0..254).fold(1, |product, _| gf_mul(product, a))
-}
-
 /// Section 6, "the same by interpolation": row `slot` of G, columns 1..=k.
 pub fn row(data: u8, slot: u8, k: u8) -> Vec<u8> {
-    let mut inverses = [0; 256];
-    for a in 1..=255u8 {
-        inverses[usize::from(a)] = gf_inv(a);
-    }
     (1..=k)
         .map(|c| {
             (0..=data).filter(|j| *j != c).fold(1, |product, j| {
-                gf_mul(product, gf_mul(slot ^ j, inverses[usize::from(c ^ j)]))
+                gf_mul(product, gf_mul(slot ^ j, gf_inv(c ^ j)))
             })
         })
         .collect()
