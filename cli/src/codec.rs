@@ -224,15 +224,19 @@ pub fn failure(error: Error, path: &Path) -> Failure {
             .hint("A newer dbs may read it. Otherwise take another copy of the backup."),
         // Without a header page, or the headers of an older version, nothing can be had.
         Error::Damaged(ref damage) if damage.blocks.is_empty() => {
-            fail(Code::Lost, error.to_string()).hint(format!(
-                "Take another copy of this backup. Copies of version 3 can be merged: \
-                 dbs repair {shown} --with OTHER -o NEW"
-            ))
+            let hint = match probable_version(path) {
+                Version::V3 => format!(
+                    "Take another copy of this backup. Copies of version 3 can be merged: \
+                     dbs repair {shown} --with OTHER -o NEW"
+                ),
+                _ => "Take another copy of this backup.".into(),
+            };
+            fail(Code::Lost, error.to_string()).hint(hint)
         }
         Error::Damaged(ref damage) => {
             let lines = report::failed_lines(&damage.blocks, &Extents::unknown());
-            let mut failure =
-                fail(Code::Lost, error.to_string()).hint(lost_hint(path, Version::V3));
+            let hint = lost_hint(path, probable_version(path));
+            let mut failure = fail(Code::Lost, error.to_string()).hint(hint);
             failure.details = lines;
             failure
         }
@@ -257,6 +261,25 @@ pub fn failure(error: Error, path: &Path) -> Failure {
         ),
         Error::Misuse(what) => fail(Code::Usage, what),
         other => fail(Code::System, other.to_string()),
+    }
+}
+
+/// The version of a container that could not be opened, or of which something is lost: an older one (which of both makes
+/// no difference here) where one of its headers still begins as they do.
+fn probable_version(path: &Path) -> Version {
+    let begins_at = |file: &File, at: u64| {
+        let mut magic = [0; 8];
+        file.read_full_at(&mut magic, at).is_ok() && magic == *b"DBSCON01"
+    };
+    let older = File::open(path).is_ok_and(|file| {
+        let size = file.size().unwrap_or(0);
+        // At both ends; they have 64 or 152 bytes.
+        let mut places = [0, size.saturating_sub(64), size.saturating_sub(152)].into_iter();
+        places.any(|at| begins_at(&file, at))
+    });
+    match older {
+        true => Version::V2,
+        false => Version::V3,
     }
 }
 

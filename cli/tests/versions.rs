@@ -236,3 +236,26 @@ fn lost_tags_need_the_passphrase() {
     ])
     .code(0);
 }
+
+/// Only copies of version 3 can be merged.
+#[test]
+fn what_to_do_about_an_older_file_that_cannot_be_opened() {
+    let place = Place::new();
+    for format in ["1", "2"] {
+        let file = format!("v{format}.dbs");
+        backup(&place, format, &file, &noise(2000, 1));
+        place.damage(&file, |bytes| {
+            let len = bytes.len();
+            // All that both headers say, and in version 1 the manifests as well.
+            match format {
+                "1" => bytes[20..len - 44].fill(0),
+                _ => {
+                    bytes[20..152].fill(0);
+                    bytes[len - 132..].fill(0);
+                }
+            }
+        });
+        let ended = place.run(&["validate", &file]).says("Take another copy");
+        assert!(!ended.stderr.contains("--with"), "{}", ended.stderr);
+    }
+}
