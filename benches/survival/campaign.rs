@@ -8,6 +8,7 @@
 mod damage;
 mod peers;
 mod plot;
+mod readme;
 mod results;
 mod subject;
 mod table;
@@ -34,6 +35,7 @@ struct Options {
     seed: u64,
     rounds: u64,
     folder: String,
+    readme: Option<String>,
     scratch: std::path::PathBuf,
     peers: Vec<(String, String)>,
 }
@@ -42,7 +44,7 @@ const HELP: &str = "\
 survival run|peers|render [options]
   run     measures dbs; every finished point is added to results.tsv
   peers   measures dbs and par2 with the same damage at the same storage
-  render  writes RESULTS.md and survival.svg from results.tsv
+  render  writes RESULTS.md, survival.svg and the table in README.md from results.tsv
 options
   --sizes 16M,64M,1G       payload sizes (16M)
   --profiles standard,coded,light
@@ -56,6 +58,7 @@ options
   --seed N                 (1)
   --rounds N               what chance decides N times, with seeds that follow; all else once (1)
   --folder DIR             where results are kept (benches/survival)
+  --readme FILE            of which render writes a part (README.md, if --folder is not given)
   --scratch DIR            for payloads of 512 MiB and more, and for peers (the system's)
   --peer NAME=PROGRAM      a par2 program; may be repeated";
 
@@ -73,6 +76,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         seed: 1,
         rounds: 1,
         folder: "benches/survival".into(),
+        readme: Some("README.md".into()),
         scratch: std::env::temp_dir(),
         peers: Vec::new(),
     };
@@ -101,7 +105,8 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--seconds" => options.budget = Duration::from_secs(number()?),
             "--seed" => options.seed = number()?,
             "--rounds" => options.rounds = number()?,
-            "--folder" => options.folder = value,
+            "--folder" => (options.folder, options.readme) = (value, None),
+            "--readme" => options.readme = Some(value),
             "--scratch" => options.scratch = value.into(),
             "--peer" => {
                 let (name, program) = value.split_once('=').ok_or("--peer NAME=PROGRAM")?;
@@ -401,7 +406,7 @@ fn main() {
     let done = options(args.into_iter().skip(1)).and_then(|options| match command.as_str() {
         "run" => results::note(&options.folder, &asked).and_then(|()| run(&options)),
         "peers" => results::note(&options.folder, &asked).and_then(|()| peers::run(&options)),
-        "render" => table::render(&options.folder),
+        "render" => table::render(&options.folder, options.readme.as_deref()),
         _ => Err(HELP.into()),
     });
     if let Err(message) = done {

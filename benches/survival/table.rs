@@ -5,16 +5,46 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::results::{self, Kind, Row, Verdict};
-use crate::{peers, plot};
+use crate::{peers, plot, readme};
 
-/// Writes RESULTS.md and survival.svg.
-pub fn render(folder: &str) -> Result<(), String> {
+/// Writes RESULTS.md and survival.svg, and a part of the README.md that is named.
+pub fn render(folder: &str, of_project: Option<&str>) -> Result<(), String> {
     let (notes, rows) = results::read(folder)?;
     let write = |name: &str, text: String| {
         std::fs::write(Path::new(folder).join(name), text).map_err(|e| e.to_string())
     };
     write("RESULTS.md", markdown(&notes, &rows))?;
-    write("survival.svg", plot::plot(&rows))
+    write("survival.svg", plot::plot(&rows))?;
+    of_project.map_or(Ok(()), |path| readme::update(path, &rows))
+}
+
+/// All trials with dbs together.
+pub struct Totals {
+    pub trials: u64,
+    pub wrong: u64,
+    pub promised: u64,
+    pub broken: u64,
+    /// Points with a theory, and those where the measurement is not as it says.
+    pub points: usize,
+    pub odd: usize,
+}
+
+impl Totals {
+    pub fn of(rows: &[Row]) -> Self {
+        let own = || rows.iter().filter(|row| rank(&row.program).0 < 3);
+        let sum = |count: fn(&Row) -> u64| own().map(count).sum();
+        let known = || own().filter(|row| row.trials > 0 && row.theory.is_some());
+        Totals {
+            trials: sum(|row| row.trials),
+            wrong: sum(|row| row.wrong),
+            promised: sum(|row| row.promised),
+            broken: sum(|row| row.broken),
+            points: known().count(),
+            odd: known()
+                .filter(|row| matches!(row.verdict(), Verdict::Better | Verdict::Worse))
+                .count(),
+        }
+    }
 }
 
 pub fn bytes(n: u64) -> String {
@@ -62,14 +92,14 @@ pub fn of<'a>(rows: &'a [Row], subject: &'a Subject, kind: Kind) -> impl Iterato
 }
 
 /// Where half of the trials survive, with the range that holds the true value in 95 of 100 cases.
-struct Half {
-    value: f64,
-    range: (f64, f64),
-    trials: u64,
+pub struct Half {
+    pub value: f64,
+    pub range: (f64, f64),
+    pub trials: u64,
 }
 
 /// The curve of the theory, moved to where it fits all points best: one factor on the axis.
-fn measured_half(points: &[&Row], curve: &[&Row]) -> Option<Half> {
+pub fn measured_half(points: &[&Row], curve: &[&Row]) -> Option<Half> {
     let half = theory_half(curve)?;
     // Points at which the outcome was certain say nothing, and are not counted.
     let near: Vec<&&Row> = points
@@ -119,7 +149,7 @@ fn chance_at(curve: &[&Row], value: f64) -> f64 {
 }
 
 /// Where the theory passes one half.
-fn theory_half(curve: &[&Row]) -> Option<f64> {
+pub fn theory_half(curve: &[&Row]) -> Option<f64> {
     curve
         .iter()
         .min_by(|a, b| {
@@ -146,7 +176,7 @@ fn half_cells(points: &[&Row], curve: &[&Row], kind: Kind) -> String {
     format!("{computed} | {measured}")
 }
 
-fn value(row: &Row) -> String {
+pub fn value(row: &Row) -> String {
     match row.kind {
         Kind::Rot | Kind::RotCurve => format!("{:.2e}", row.value),
         Kind::Loss | Kind::LossCurve => format!("{:.2}%", row.value * 100.0),
@@ -179,17 +209,17 @@ fn markdown(notes: &[String], rows: &[Row]) -> String {
          ![Survival of random damage](survival.svg)\n",
     );
     let ours: Vec<Subject> = subjects(rows.iter().filter(|row| row.content != peers::CONTENT));
-    let sum = |count: fn(&Row) -> u64| -> u64 {
-        let own = rows.iter().filter(|row| rank(&row.program).0 < 3);
-        own.map(count).sum()
-    };
-    let measured = sum(|row| row.trials);
-    let wrong = sum(|row| row.wrong);
-    let promised = sum(|row| row.promised);
-    let broken = sum(|row| row.broken);
+    let Totals {
+        trials,
+        wrong,
+        promised,
+        broken,
+        points,
+        odd,
+    } = Totals::of(rows);
     let _ = write!(
         out,
-        "\n{measured} trials with dbs. A wrong byte was returned as if it were right in {wrong} of them.\n\n\
+        "\n{trials} trials with dbs. A wrong byte was returned as if it were right in {wrong} of them.\n\n\
          In {promised} of them the [guarantees](../../spec/dbs-v3.md#23-guarantees) promised every \
          byte, as enough sectors of every block were left intact; in {broken} of these a byte was \
          missing.\n\n## Where half of the trials survive\n\n\
@@ -213,22 +243,14 @@ fn markdown(notes: &[String], rows: &[Row]) -> String {
             halves[1],
         );
     }
-    let odd = rows
-        .iter()
-        .filter(|row| matches!(row.verdict(), Verdict::Better | Verdict::Worse));
-    let known = rows
-        .iter()
-        .filter(|row| row.trials > 0 && row.theory.is_some());
     let _ = write!(
         out,
         "\nContent *plain* is random bytes, so that all blocks but the last ones are full; *mixed* \
          compresses into blocks of all lengths.\n\
          Measured: the computed curve, moved to where it fits all trials best that chance decides; \
          in brackets the range that holds the true value in 95 of 100 cases.\n\n\
-         Of {} points with a theory, measurement and theory differ by more than chance would give \
-         once in a thousand times at {}.\n",
-        known.count(),
-        odd.clone().count(),
+         Of {points} points with a theory, measurement and theory differ by more than chance would give \
+         once in a thousand times at {odd}.\n",
     );
     for subject in &ours {
         let _ = write!(
