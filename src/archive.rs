@@ -4,6 +4,7 @@ use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
 use crate::options::OpenOptions;
+use crate::unreadable::past_errors;
 use crate::version::Version;
 use crate::{Error, Passphrase, Report, Result, Source, v1, v2, v3};
 
@@ -30,33 +31,13 @@ impl Archive {
     }
 
     /// Opens a container of which there are several replicas, all of which may be damaged: what is
-    /// lost in one is taken from the others.
+    /// lost in one is taken from the others. Bytes that a disk cannot read count as damage.
     ///
     /// # Errors
     /// As those of [`open`](Self::open), and [`Error::Misuse`] for sources of different archives and
     /// for replicas of versions 1 and 2, whose sectors do not say where they belong.
     pub fn open_with(sources: Vec<Arc<dyn Source>>, options: OpenOptions) -> Result<Self> {
-        let first = sources
-            .first()
-            .ok_or_else(|| Error::Misuse("no file to open".into()))?;
-        // The magic of versions 1 and 2 stands at both ends. Where it does, they are tried first,
-        // and where it does not, last: both know how to find themselves without it.
-        let container = if has_legacy_magic(&**first)? {
-            match open_legacy(&sources, &options)? {
-                Some(container) => container,
-                None => open_v3(&sources, options)?,
-            }
-        } else {
-            match open_v3(&sources, options.clone()) {
-                Err(error @ Error::NotDbs(_)) => open_legacy(&sources, &options)?.ok_or(error)?,
-                // In a long file, a few bytes may look like sectors of version 3 by chance.
-                Err(error @ Error::Damaged(_)) => match open_legacy(&sources, &options) {
-                    Ok(Some(container)) => container,
-                    _ => return Err(error),
-                },
-                other => other?,
-            }
-        };
+        let container = past_errors(sources, |sources| open_any(sources, options))?;
         Ok(Archive { container })
     }
 
@@ -227,6 +208,29 @@ fn older(version: Version) -> Error {
     Error::Misuse(format!(
         "this is a container of version {number}, which cannot do that; convert it to version 3 first"
     ))
+}
+
+fn open_any(sources: &[Arc<dyn Source>], options: OpenOptions) -> Result<Container> {
+    let first = sources
+        .first()
+        .ok_or_else(|| Error::Misuse("no file to open".into()))?;
+    // The magic of versions 1 and 2 stands at both ends. Where it does, they are tried first,
+    // and where it does not, last: both know how to find themselves without it.
+    if has_legacy_magic(&**first)? {
+        return match open_legacy(sources, &options)? {
+            Some(container) => Ok(container),
+            None => open_v3(sources, options),
+        };
+    }
+    match open_v3(sources, options.clone()) {
+        Err(error @ Error::NotDbs(_)) => open_legacy(sources, &options)?.ok_or(error),
+        // In a long file, a few bytes may look like sectors of version 3 by chance.
+        Err(error @ Error::Damaged(_)) => match open_legacy(sources, &options) {
+            Ok(Some(container)) => Ok(container),
+            _ => Err(error),
+        },
+        other => other,
+    }
 }
 
 fn open_v3(sources: &[Arc<dyn Source>], options: OpenOptions) -> Result<Container> {

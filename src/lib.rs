@@ -154,6 +154,7 @@ pub mod report;
 pub mod rs;
 pub mod secret;
 pub mod source;
+mod unreadable;
 pub mod v1;
 pub mod v2;
 pub mod v3;

@@ -1,6 +1,7 @@
 //! What a validation, a repair or a restore found.
 
 use crate::error::FailedBlock;
+use crate::source::Source;
 use crate::version::Version;
 
 /// The state of a container.
@@ -70,6 +71,16 @@ impl Report {
             failed_blocks: Vec::new(),
             decrypted: false,
             notes: Vec::new(),
+        }
+    }
+
+    /// Notes what the disk could not read.
+    pub(crate) fn note_unreadable(&mut self, source: &dyn Source) {
+        let pages = source.unreadable();
+        if pages > 0 {
+            self.notes.push(format!(
+                "unreadable: the disk cannot read {pages} pages of 4096 bytes; what they held counts as lost"
+            ));
         }
     }
 

@@ -34,6 +34,11 @@ pub trait Source: Send + Sync {
         }
         Ok(done)
     }
+
+    /// Pages of 4096 bytes that could not be read so far, and were given as zeros.
+    fn unreadable(&self) -> usize {
+        0
+    }
 }
 
 impl Source for File {
@@ -95,6 +100,10 @@ impl<T: Source + ?Sized> Source for Arc<T> {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(buf, offset)
     }
+
+    fn unreadable(&self) -> usize {
+        (**self).unreadable()
+    }
 }
 
 impl<T: Source + ?Sized> Source for Box<T> {
@@ -104,6 +113,10 @@ impl<T: Source + ?Sized> Source for Box<T> {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(buf, offset)
+    }
+
+    fn unreadable(&self) -> usize {
+        (**self).unreadable()
     }
 }
 

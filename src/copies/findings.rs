@@ -74,5 +74,6 @@ pub(crate) fn describe<L: Layout>(
             layout.size()
         ));
     }
+    report.note_unreadable(&*blocks.source);
     Ok(())
 }

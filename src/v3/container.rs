@@ -10,7 +10,6 @@ use super::open::Structure;
 use super::page::Page;
 use super::payload::Payload;
 use super::replica::{all_regions, regions};
-use super::scan::read_past_errors;
 use super::sealed::Opener;
 use super::sector::{Kind, is_intact};
 use super::segments::Segments;
@@ -302,7 +301,7 @@ impl Container {
         let source = self.first_source()?;
         let mut stored = vec![0; size];
         let at = order.file_len() - size as u64;
-        let read = read_past_errors(&*source, &mut stored, at)?;
+        let read = source.read_full_at(&mut stored, at)?;
         let right = self.structure.healer.loom.end_sector(order.blocks());
         if read < size || !is_intact(&stored) || stored != right {
             report.sectors_bad += 1;
@@ -326,6 +325,7 @@ impl Container {
                  cable or controller"
             ));
         }
+        report.note_unreadable(&*source);
         Ok(())
     }
 

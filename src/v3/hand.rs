@@ -7,7 +7,6 @@ use super::geometry::Copy;
 use super::heal::{Findings, Target};
 use super::layout::{BELIEVED_BITS, BELIEVED_SHARE, CODE_LEN};
 use super::replica::{Region, Replica};
-use super::scan::read_past_errors;
 use super::sector::{Sector, intact, is_intact};
 use super::segments::{LONG, STRAY};
 use crate::Result;
@@ -133,7 +132,7 @@ impl Hand {
         let source = &*replica.source;
         let (before, bytes) = self.bytes.split_at_mut(first * size);
         let bytes = &mut bytes[..region.count * size];
-        let read = read_past_errors(source, bytes, region.offset)?;
+        let read = source.read_full_at(bytes, region.offset)?;
         // The buffer still holds the sectors of an earlier block.
         bytes[read..].fill(0);
         // A sector that equals an intact one is intact, and is not hashed.
@@ -280,7 +279,7 @@ fn reread(
     };
     let mut again = buffers.take();
     again.resize((last + 1 - first) * size);
-    let read = read_past_errors(source, &mut again, offset + (first * size) as u64)?;
+    let read = source.read_full_at(&mut again, offset + (first * size) as u64)?;
     let mut unstable = 0;
     let sectors = bytes.chunks_exact_mut(size).zip(good).skip(first);
     for ((sector, good), again) in sectors.zip(again[..read].chunks_exact(size)) {

@@ -12,7 +12,7 @@ use super::heal::{Healer, Outcome, Target};
 use super::order::Order;
 use super::page::Page;
 use super::replica::{Region, Replica};
-use super::scan::{Survey, read_past_errors};
+use super::scan::Survey;
 use super::sealed::Opener;
 use super::search::{Found, find_page, newest_page, vote};
 use super::sector::{Kind, is_intact};
@@ -81,7 +81,7 @@ impl Structure {
         let len = source.size()?;
         let size = geometry.sector_size() as u64;
         let mut end = vec![0; geometry.sector_size()];
-        if len < size || read_past_errors(&**source, &mut end, len - size)? < end.len() {
+        if len < size || source.read_full_at(&mut end, len - size)? < end.len() {
             return Ok(None);
         }
         let Ok((_, frame)) = super::sector::frame(&end) else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::block::Sectors;
 use super::container::{Container, Found};
-use super::scan::{Survey, read_past_errors};
+use super::scan::Survey;
 use super::sealed::Opener;
 use super::search::has_other_page;
 use super::table::{self, Entry};
@@ -97,7 +97,7 @@ impl Container {
         let size = self.geometry().sector_size();
         let mut patch = |offset: u64, sector: &[u8]| -> Result<()> {
             let mut stored = vec![0; size];
-            let read = read_past_errors(&*source, &mut stored, offset)?;
+            let read = source.read_full_at(&mut stored, offset)?;
             if read < size || stored != sector {
                 each(offset, sector)
             } else {

@@ -108,7 +108,7 @@ pub fn frames(source: &dyn Source, mut each: impl FnMut(u64, &[u8]) -> Result<()
     let mut window = vec![0; WINDOW + FRAME_LEN];
     let (mut at, mut kept) = (0u64, 0);
     loop {
-        let read = read_past_errors(source, &mut window[kept..], at + kept as u64)?;
+        let read = source.read_full_at(&mut window[kept..], at + kept as u64)?;
         let filled = kept + read;
         let mut from = 0;
         while let Some(found) = finder.find(&window[from..filled]) {
@@ -128,32 +128,6 @@ pub fn frames(source: &dyn Source, mut each: impl FnMut(u64, &[u8]) -> Result<()
         at += (filled - keep) as u64;
         kept = keep;
     }
-}
-
-/// Reads like [`Source::read_full_at`]; bytes that the device refuses count as zeros.
-pub fn read_past_errors(source: &dyn Source, buf: &mut [u8], offset: u64) -> Result<usize> {
-    const STEP: usize = 512;
-    if let Ok(read) = source.read_full_at(buf, offset) {
-        return Ok(read);
-    }
-    let mut done = 0;
-    while done < buf.len() {
-        let step = STEP.min(buf.len() - done);
-        match source.read_full_at(&mut buf[done..done + step], offset + done as u64) {
-            Ok(read) => {
-                done += read;
-                if read < step {
-                    break;
-                }
-            }
-            Err(_) if offset + (done as u64) < source.size()? => {
-                buf[done..done + step].fill(0);
-                done += step;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(done)
 }
 
 impl Survey {

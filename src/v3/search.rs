@@ -7,7 +7,7 @@ use super::layout::{
     SECTOR_OVERHEAD, SECTOR_SHIFTS, VERSION,
 };
 use super::page::Page;
-use super::scan::{Survey, frames, read_past_errors};
+use super::scan::{Survey, frames};
 use super::sector::{ArchiveId, Sector, frame, is_intact};
 use crate::error::Damage;
 use crate::source::Source;
@@ -73,7 +73,7 @@ impl Candidate {
             };
             let Some(offset) = offset else { continue };
             let mut sector = vec![0; size as usize];
-            if read_past_errors(source, &mut sector, offset)? < sector.len() {
+            if source.read_full_at(&mut sector, offset)? < sector.len() {
                 continue;
             }
             let candidate = match frame(&sector) {
@@ -144,7 +144,7 @@ fn pages_of(
     let mut sector = vec![0; sector_size];
     let mut pages = Vec::new();
     for &offset in &survey.pages {
-        if read_past_errors(source, &mut sector, offset)? < sector.len() {
+        if source.read_full_at(&mut sector, offset)? < sector.len() {
             continue;
         }
         let mut own = ArchiveId::default();
@@ -202,7 +202,7 @@ pub(super) fn vote(source: &dyn Source, wanted: Option<u32>) -> Result<Found> {
     let mut best = Candidate::at_one_end(source, wanted)?;
     for offset in offsets {
         let mut ballot = vec![0; FRAME_LEN + PAGE_RECORD_MAX];
-        let read = read_past_errors(source, &mut ballot, offset)?;
+        let read = source.read_full_at(&mut ballot, offset)?;
         ballot.truncate(read);
         if ballot.len() < FRAME_LEN + (512 - SECTOR_OVERHEAD) {
             continue;
@@ -262,8 +262,7 @@ fn reason(source: &dyn Source, ballots: usize) -> Result<Error> {
     for &offset in &offsets {
         for shift in SECTOR_SHIFTS {
             let mut sector = vec![0; 1 << shift];
-            if read_past_errors(source, &mut sector, offset)? == sector.len() && is_intact(&sector)
-            {
+            if source.read_full_at(&mut sector, offset)? == sector.len() && is_intact(&sector) {
                 match sector[4] {
                     VERSION => sectors = true,
                     version => other_version = Some(version),
@@ -292,7 +291,7 @@ fn magics(source: &dyn Source, mut each: impl FnMut(u64) -> bool) -> Result<()> 
     let mut window = vec![0; 1 << 20];
     let mut at = 0;
     loop {
-        let read = read_past_errors(source, &mut window, at)?;
+        let read = source.read_full_at(&mut window, at)?;
         for found in finder.find_iter(&window[..read]) {
             if !each(at + found as u64) {
                 return Ok(());
@@ -314,7 +313,7 @@ fn is_rotten(source: &dyn Source) -> Result<bool> {
     let mut window = vec![0; 1 << 20];
     let mut at = 0;
     loop {
-        let read = read_past_errors(source, &mut window, at)?;
+        let read = source.read_full_at(&mut window, at)?;
         for (offset, bytes) in (at..).step_by(grid).zip(window[..read].chunks(grid)) {
             let wrong = MAGIC
                 .iter()
@@ -346,7 +345,7 @@ fn is_whole(source: &dyn Source, offset: u64, candidate: &Candidate) -> Result<b
         return Ok(false);
     };
     let mut sector = vec![0; page.geometry.sector_size()];
-    let read = read_past_errors(source, &mut sector, offset)?;
+    let read = source.read_full_at(&mut sector, offset)?;
     Ok(read == sector.len() && is_intact(&sector))
 }
 
@@ -366,7 +365,7 @@ fn candidates(source: &dyn Source) -> Result<Vec<u64>> {
     let mut window = vec![0; 1 << 20];
     let (mut at, mut ends) = (0, None);
     while offsets.len() < 2 * VOTERS_MAX {
-        let read = read_past_errors(source, &mut window, at)?;
+        let read = source.read_full_at(&mut window, at)?;
         for (start, bytes) in (at..)
             .step_by(grid as usize)
             .zip(window[..read].chunks(grid as usize))

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::geometry::{Copy, Geometry};
 use super::layout::{BELIEVED_BITS, FRAME_LEN};
-use super::scan::{Vote, read_past_errors};
+use super::scan::Vote;
 use super::sector::{ArchiveId, Frame, Kind};
 use crate::Result;
 use crate::source::Source;
@@ -79,7 +79,7 @@ impl Walker<'_> {
     fn frames(&self, at: u64, count: usize) -> Result<Vec<u8>> {
         let size = self.geometry.sector_size();
         let mut sectors = vec![0; count * size];
-        let read = read_past_errors(self.source, &mut sectors, at)?;
+        let read = self.source.read_full_at(&mut sectors, at)?;
         let whole = sectors[..read].chunks_exact(size);
         Ok(whole
             .flat_map(|sector| &sector[..FRAME_LEN])
