@@ -246,9 +246,9 @@ fn what_to_do_about_an_older_file_that_cannot_be_opened() {
         backup(&place, format, &file, &noise(2000, 1));
         place.damage(&file, |bytes| {
             let len = bytes.len();
-            // All that both headers say, and in version 1 the manifests as well.
+            // All but the headers, or all that they say.
             match format {
-                "1" => bytes[20..len - 44].fill(0),
+                "1" => bytes[64..len - 64].fill(0),
                 _ => {
                     bytes[20..152].fill(0);
                     bytes[len - 132..].fill(0);
