@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up. A room may use itself and every room above it in this list.
 const LAYERS: &[&[&str]] = &[
     &["error", "limits", "pages", "source", "version"],
-    &["disk", "secret", "options", "gf", "hash"],
+    &["disk", "unreadable", "secret", "options", "gf", "hash"],
     &["rs", "report", "pipeline"],
     &["kdf"],
     &["copies"],
