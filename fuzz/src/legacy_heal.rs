@@ -464,7 +464,8 @@ fn check(base: &Base, damaged: &[u8], left: &Left, plan: &Plan) {
         Ok(unlocked) => unlocked.copy_to(&mut payload).map(drop),
         Err(error) => {
             assert!(!left.metadata, "must be unlocked: {error}: {plan:?}");
-            Ok(payload.clear())
+            payload.clear();
+            Ok(())
         }
     };
     // G1: what comes out is what went in, and not less of it.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../../tests/common/mod.rs"]
+#[allow(clippy::should_implement_trait)]
 pub mod common;
 pub mod damage;
 #[path = "../../tests/common/forge.rs"]

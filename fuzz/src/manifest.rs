@@ -16,9 +16,12 @@ struct Plan {
     index_blocks: u32,
     root: [u8; 32],
     index: Vec<u8>,
-    entries: Vec<(Vec<u8>, u8, [u64; 3], i64, u32, u32, Vec<u8>)>,
+    entries: Vec<RawEntry>,
     change: (u16, u8),
 }
+
+/// Path, kind, numbers, time in seconds and nanoseconds, mode, link.
+type RawEntry = (Vec<u8>, u8, [u64; 3], i64, u32, u32, Vec<u8>);
 
 pub fn run(data: &[u8]) {
     let Ok(plan) = Plan::arbitrary_take_rest(Unstructured::new(data)) else {

@@ -46,7 +46,7 @@ pub fn run(data: &[u8]) {
         4 => table(bytes, true),
         5 => manifest(bytes),
         6 => entries(bytes),
-        _ => return false,
+        _ => false,
     });
     if result {
         assert!(

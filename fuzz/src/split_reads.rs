@@ -34,7 +34,7 @@ impl Source for Halting {
         let most = match self.manner % 4 {
             0 => 7,
             1 => 1 + (call.wrapping_mul(0x9e37_79b9) >> 7) as usize % 600,
-            2 if call % 2 == 0 => return Err(io::ErrorKind::Interrupted.into()),
+            2 if call.is_multiple_of(2) => return Err(io::ErrorKind::Interrupted.into()),
             2 => 511,
             _ if buf.len() < 600 => 1,
             _ => 97,

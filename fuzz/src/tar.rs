@@ -56,7 +56,7 @@ impl Name {
             _ => Vec::new(),
         };
         name.extend(parts.join(&b'/'));
-        if self.slash && self.lead % 4 == 0 {
+        if self.slash && self.lead.is_multiple_of(4) {
             name.push(b'/');
         }
         name
