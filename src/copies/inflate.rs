@@ -41,6 +41,8 @@ pub(crate) struct Inflate<C> {
     out: Vec<u8>,
     given: usize,
     done: bool,
+    /// Why the body is no payload, once that is known.
+    broken: Option<&'static str>,
 }
 
 impl<C: Chunks> Inflate<C> {
@@ -56,17 +58,34 @@ impl<C: Chunks> Inflate<C> {
             out: Vec::new(),
             given: 0,
             done: false,
+            broken: None,
         }
     }
 
     /// The next bytes of the payload; empty at its end. Keeps failing after an error.
     pub(crate) fn piece(&mut self) -> Result<&[u8]> {
-        if self.given == self.out.len() {
-            self.given = 0;
-            self.fill()?;
-        }
+        self.refill()?;
         let from = std::mem::replace(&mut self.given, self.out.len());
         Ok(&self.out[from..])
+    }
+
+    /// Makes the next bytes where all were given.
+    fn refill(&mut self) -> Result<()> {
+        if self.given < self.out.len() {
+            return Ok(());
+        }
+        self.given = 0;
+        let filled = match self.broken {
+            Some(what) => Err(self.broken(what)),
+            None => self.fill(),
+        };
+        if filled.is_err() {
+            // Nobody vouches for what is in there, and somebody may go on reading.
+            self.out.clear();
+            self.chunk.clear();
+            self.at = 0;
+        }
+        filled
     }
 
     fn fill(&mut self) -> Result<()> {
@@ -81,10 +100,10 @@ impl<C: Chunks> Inflate<C> {
             }
             if self.at == self.chunk.len() {
                 if !self.chunks.next(&mut self.chunk)? {
-                    self.done = true;
                     if self.inside || (self.compression == Compression::Stream && !self.ended) {
-                        return Err(broken("the compressed payload ends early"));
+                        return Err(self.broken("the compressed payload ends early"));
                     }
+                    self.done = true;
                     return Ok(());
                 }
                 self.at = 0;
@@ -92,7 +111,7 @@ impl<C: Chunks> Inflate<C> {
             }
             if self.ended {
                 if self.compression == Compression::Stream {
-                    return Err(broken("bytes follow the compressed payload"));
+                    return Err(self.broken("bytes follow the compressed payload"));
                 }
                 self.inflater.reset(true);
                 self.ended = false;
@@ -106,10 +125,13 @@ impl<C: Chunks> Inflate<C> {
         self.inside = true;
         self.out.resize(PIECE, 0);
         let (before_in, before_out) = (self.inflater.total_in(), self.inflater.total_out());
+        let chunk = &self.chunk[self.at..];
         let status = self
             .inflater
-            .decompress(&self.chunk[self.at..], &mut self.out, FlushDecompress::None)
-            .map_err(|_| broken("the compressed payload is not a zlib stream"))?;
+            .decompress(chunk, &mut self.out, FlushDecompress::None);
+        let Ok(status) = status else {
+            return Err(self.broken("the compressed payload is not a zlib stream"));
+        };
         let read = self.inflater.total_in() - before_in;
         let written = self.inflater.total_out() - before_out;
         self.at += usize::try_from(read).unwrap_or(usize::MAX);
@@ -118,31 +140,29 @@ impl<C: Chunks> Inflate<C> {
             self.inside = false;
             self.ended = true;
         } else if read == 0 && written == 0 {
-            return Err(broken("the compressed payload does not go on"));
+            return Err(self.broken("the compressed payload does not go on"));
         }
         Ok(())
+    }
+
+    /// An authentic body whose contents make no sense: the fault lies before the encryption.
+    fn broken(&mut self, what: &'static str) -> Error {
+        self.broken = Some(what);
+        Error::Damaged(Damage {
+            what: what.into(),
+            blocks: Vec::new(),
+        })
     }
 }
 
 impl<C: Chunks> Read for Inflate<C> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.out.len() {
-            self.given = 0;
-            self.fill().map_err(into_io)?;
-        }
+        self.refill().map_err(into_io)?;
         let n = buf.len().min(self.out.len() - self.given);
         buf[..n].copy_from_slice(&self.out[self.given..self.given + n]);
         self.given += n;
         Ok(n)
     }
-}
-
-/// An authentic body whose contents make no sense: the fault lies before the encryption.
-fn broken(what: &str) -> Error {
-    Error::Damaged(Damage {
-        what: what.into(),
-        blocks: Vec::new(),
-    })
 }
 
 /// Wraps an error for `std::io::Read`.

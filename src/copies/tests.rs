@@ -1,7 +1,14 @@
+use std::io::{Read, Write};
+
+use flate2::Compression as Level;
+use flate2::write::ZlibEncoder;
+
 use super::heal::{Budget, Outcome, Stored, heal};
+use super::inflate::{Chunks, Compression, Inflate};
 use super::records;
 use super::rows::{Code, ROW, encoded_len, extract};
 use super::strands;
+use crate::{Error, Result};
 
 /// Painted input: a period of 251 shows every misplacement.
 fn paint(len: usize) -> Vec<u8> {
@@ -223,4 +230,56 @@ fn text_is_not_trusted_around_illegal_bytes() {
     }
     let found = records::recover(&[&a, &b], |b| b.is_ascii_lowercase(), 1000, |r| r == right);
     assert!(found == Some(right));
+}
+
+/// A body of which nothing follows these bytes but an error.
+struct Failing(Vec<Vec<u8>>, bool);
+
+impl Chunks for Failing {
+    fn next(&mut self, chunk: &mut Vec<u8>) -> Result<bool> {
+        chunk.clear();
+        if !self.0.is_empty() {
+            *chunk = self.0.remove(0);
+            return Ok(true);
+        }
+        if self.1 {
+            return Ok(false);
+        }
+        chunk.extend_from_slice(b"not authenticated");
+        Err(Error::Authentication("not what was sealed".into()))
+    }
+}
+
+/// Whoever goes on reading after an error gets neither bytes that nobody vouches for nor an end.
+#[test]
+fn a_payload_that_failed_keeps_failing() {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Level::new(6));
+    zlib.write_all(b"authentic").unwrap();
+    let zlib = zlib.finish().unwrap();
+    let (short, more) = (zlib[..12].to_vec(), [&zlib[..], b"more"].concat());
+    let stored = [b"authentic".to_vec()];
+    let noise = vec![0xFF; 100];
+    let bodies = [
+        (Compression::None, stored.to_vec(), false),
+        (Compression::Stream, vec![zlib.clone()], false),
+        (Compression::Stream, vec![noise.clone()], true),
+        (Compression::Stream, vec![short.clone()], true),
+        (Compression::Stream, vec![more.clone()], true),
+        (Compression::Stream, Vec::new(), true),
+        (Compression::Members, vec![zlib], false),
+        (Compression::Members, vec![noise], true),
+        (Compression::Members, vec![short], true),
+        (Compression::Members, vec![more], true),
+    ];
+    for (compression, chunks, ends) in bodies {
+        let name = format!("{compression:?} {chunks:?} {ends}");
+        let mut reader = Inflate::new(Failing(chunks, ends), compression);
+        let mut right = Vec::new();
+        assert!(reader.read_to_end(&mut right).is_err(), "{name}");
+        assert!(b"authentic".starts_with(&right), "{name}");
+        for _ in 0..3 {
+            assert!(reader.read(&mut [0; 64]).is_err(), "{name}");
+            assert!(reader.piece().is_err(), "{name}");
+        }
+    }
 }
