@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use dbs::{Archive, Error, Report, Result, Unlocked, v1, v2, v3};
+use dbs::{Archive, Error, Report, Result, Unlocked, v2, v3};
 
 /// What is found in a container without a passphrase, after its contents were read with one.
 pub(crate) fn found(archive: &Archive) -> Result<Report> {
@@ -13,16 +13,16 @@ pub(crate) fn found(archive: &Archive) -> Result<Report> {
 
 /// A payload from its start to its end.
 pub(crate) enum Stream {
-    V1(Box<v1::Reader>),
-    V2(v2::Reader),
+    /// Versions 1 and 2.
+    Old(v2::Reader),
     V3(v3::payload::Reader),
 }
 
 impl Stream {
     pub(crate) fn of(payload: &Unlocked) -> Result<Self> {
         Ok(match payload {
-            Unlocked::V1(payload) => Stream::V1(Box::new(payload.reader()?)),
-            Unlocked::V2(payload) => Stream::V2(payload.reader()?),
+            Unlocked::V1(payload) => Stream::Old(payload.reader()?),
+            Unlocked::V2(payload) => Stream::Old(payload.reader()?),
             Unlocked::V3(payload) => Stream::V3(payload.reader()),
         })
     }
@@ -30,8 +30,7 @@ impl Stream {
     /// Adds up to `limit` bytes to `data`; fewer only at the end.
     pub(crate) fn read(&mut self, limit: u64, data: &mut Vec<u8>) -> Result<()> {
         let outcome = match self {
-            Stream::V1(reader) => reader.take(limit).read_to_end(data),
-            Stream::V2(reader) => reader.take(limit).read_to_end(data),
+            Stream::Old(reader) => reader.take(limit).read_to_end(data),
             Stream::V3(reader) => reader.take(limit).read_to_end(data),
         };
         match outcome {

@@ -1,6 +1,6 @@
 //! From decrypted chunks to payload bytes: zlib (RFC 1950) undone where it was done.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -11,9 +11,14 @@ use crate::{Error, Result};
 const PIECE: usize = 128 << 10;
 
 /// Chunks of the body, decrypted and authenticated, in order.
-pub(crate) trait Chunks {
+pub(crate) trait Chunks: Send + Sync {
     /// Replaces `chunk` by the next one; `false` at the end of the body.
     fn next(&mut self, chunk: &mut Vec<u8>) -> Result<bool>;
+
+    /// Is shown the payload that the chunks gave, piece by piece; an empty one at its end.
+    fn payload(&mut self, _piece: &[u8]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// How the body is compressed.
@@ -27,9 +32,9 @@ pub(crate) enum Compression {
     Members,
 }
 
-/// The payload, as a stream of bytes.
-pub(crate) struct Inflate<C> {
-    chunks: C,
+/// The payload as a stream of authenticated bytes.
+pub struct Reader {
+    chunks: Box<dyn Chunks>,
     compression: Compression,
     chunk: Vec<u8>,
     at: usize,
@@ -45,10 +50,10 @@ pub(crate) struct Inflate<C> {
     broken: Option<&'static str>,
 }
 
-impl<C: Chunks> Inflate<C> {
-    pub(crate) fn new(chunks: C, compression: Compression) -> Self {
-        Inflate {
-            chunks,
+impl Reader {
+    pub(crate) fn new(chunks: impl Chunks + 'static, compression: Compression) -> Self {
+        Reader {
+            chunks: Box::new(chunks),
             compression,
             chunk: Vec::new(),
             at: 0,
@@ -62,11 +67,28 @@ impl<C: Chunks> Inflate<C> {
         }
     }
 
-    /// The next bytes of the payload; empty at its end. Keeps failing after an error.
-    pub(crate) fn piece(&mut self) -> Result<&[u8]> {
+    /// The next bytes; none at the end. Keeps failing after an error.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Authentication`], or what reading says.
+    pub fn piece(&mut self) -> Result<&[u8]> {
         self.refill()?;
         let from = std::mem::replace(&mut self.given, self.out.len());
         Ok(&self.out[from..])
+    }
+
+    /// Writes all that follows, and says how many bytes that is.
+    pub(crate) fn copy_to(&mut self, out: &mut dyn Write) -> Result<u64> {
+        let mut written = 0;
+        loop {
+            let piece = self.piece()?;
+            if piece.is_empty() {
+                out.flush()?;
+                return Ok(written);
+            }
+            written += piece.len() as u64;
+            out.write_all(piece)?;
+        }
     }
 
     /// Makes the next bytes where all were given.
@@ -77,7 +99,7 @@ impl<C: Chunks> Inflate<C> {
         self.given = 0;
         let filled = match self.broken {
             Some(what) => Err(self.broken(what)),
-            None => self.fill(),
+            None => self.fill().and_then(|()| self.chunks.payload(&self.out)),
         };
         if filled.is_err() {
             // Nobody vouches for what is in there, and somebody may go on reading.
@@ -155,8 +177,11 @@ impl<C: Chunks> Inflate<C> {
     }
 }
 
-impl<C: Chunks> Read for Inflate<C> {
+impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         self.refill().map_err(into_io)?;
         let n = buf.len().min(self.out.len() - self.given);
         buf[..n].copy_from_slice(&self.out[self.given..self.given + n]);

@@ -4,7 +4,7 @@ use flate2::Compression as Level;
 use flate2::write::ZlibEncoder;
 
 use super::heal::{Budget, Outcome, Stored, heal};
-use super::inflate::{Chunks, Compression, Inflate};
+use super::inflate::{Chunks, Compression, Reader};
 use super::records;
 use super::rows::{Code, ROW, encoded_len, extract};
 use super::strands;
@@ -273,7 +273,7 @@ fn a_payload_that_failed_keeps_failing() {
     ];
     for (compression, chunks, ends) in bodies {
         let name = format!("{compression:?} {chunks:?} {ends}");
-        let mut reader = Inflate::new(Failing(chunks, ends), compression);
+        let mut reader = Reader::new(Failing(chunks, ends), compression);
         let mut right = Vec::new();
         assert!(reader.read_to_end(&mut right).is_err(), "{name}");
         assert!(b"authentic".starts_with(&right), "{name}");

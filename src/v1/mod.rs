@@ -10,8 +10,9 @@ mod metadata;
 mod payload;
 mod writer;
 
+pub use crate::copies::inflate::Reader;
 pub use crate::copies::kdf::Kdf;
 pub use crate::copies::salvage::{Gap, Salvage};
 pub use container::{Container, Info};
-pub use payload::{Payload, Reader};
+pub use payload::Payload;
 pub use writer::{Fixed, Writer, WriterOptions};

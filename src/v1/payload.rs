@@ -1,6 +1,6 @@
 //! The payload of a version 1 container.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use super::format::BODY_AAD;
 use super::gcm::{Authenticator, Message};
 use crate::copies::blocks::Layout as _;
 use crate::copies::findings::lost;
-use crate::copies::inflate::{Chunks, Compression, Inflate};
+use crate::copies::inflate::{Chunks, Compression, Reader};
 use crate::copies::rows::extract;
 use crate::copies::salvage::{Salvage, Salvager};
 use crate::error::{Damage, FailedBlock};
@@ -79,12 +79,10 @@ impl Payload {
             stored: Vec::new(),
             block: 0,
             failed: false,
-        };
-        Ok(Reader {
-            inflate: Inflate::new(chunks, compression(manifest.compressed)),
             digest: Some(Sha256::new()),
             expected: manifest.payload_sha256,
-        })
+        };
+        Ok(Reader::new(chunks, compression(manifest.compressed)))
     }
 
     /// What reading has found so far: how many blocks were not as written in copy A. Nothing else is
@@ -99,17 +97,7 @@ impl Payload {
     /// # Errors
     /// As [`Payload::reader`]. Bytes written before an error are authentic.
     pub fn copy_to(&self, out: &mut dyn Write) -> Result<u64> {
-        let mut reader = self.reader()?;
-        let mut written = 0;
-        loop {
-            let piece = reader.piece()?;
-            if piece.is_empty() {
-                out.flush()?;
-                return Ok(written);
-            }
-            written += piece.len() as u64;
-            out.write_all(piece)?;
-        }
+        self.reader()?.copy_to(out)
     }
 
     /// Writes what can be had of the payload although blocks are lost.
@@ -237,6 +225,9 @@ struct Body {
     stored: Vec<u8>,
     block: usize,
     failed: bool,
+    /// Of the payload so far; `None` once the end was reached and it was right.
+    digest: Option<Sha256>,
+    expected: [u8; 32],
 }
 
 impl Chunks for Body {
@@ -269,23 +260,8 @@ impl Chunks for Body {
         self.block += 1;
         Ok(true)
     }
-}
 
-/// The payload as a stream of authenticated bytes.
-pub struct Reader {
-    inflate: Inflate<Body>,
-    /// `None` once the end was reached and the digest was right.
-    digest: Option<Sha256>,
-    expected: [u8; 32],
-}
-
-impl Reader {
-    /// The next bytes; none at the end.
-    ///
-    /// # Errors
-    /// As [`Payload::reader`].
-    pub fn piece(&mut self) -> Result<&[u8]> {
-        let piece = self.inflate.piece()?;
+    fn payload(&mut self, piece: &[u8]) -> Result<()> {
         if let Some(digest) = &mut self.digest {
             digest.update(piece);
             if piece.is_empty() {
@@ -293,7 +269,7 @@ impl Reader {
                 self.digest = None;
             }
         }
-        Ok(piece)
+        Ok(())
     }
 }
 
@@ -305,21 +281,4 @@ fn check(digest: &Sha256, expected: &[u8; 32]) -> Result<()> {
         what: "the payload is what was sealed, and not what the writer hashed before".into(),
         blocks: Vec::new(),
     }))
-}
-
-impl Read for Reader {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        let n = self.inflate.read(buf)?;
-        if let Some(digest) = &mut self.digest {
-            digest.update(&buf[..n]);
-            if n == 0 {
-                check(digest, &self.expected).map_err(crate::copies::inflate::into_io)?;
-                self.digest = None;
-            }
-        }
-        Ok(n)
-    }
 }

@@ -1,13 +1,13 @@
 //! The payload of a version 2 container.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use super::container::Inner;
 use super::keys::Cipher;
 use crate::copies::blocks::Layout as _;
 use crate::copies::findings::lost;
-use crate::copies::inflate::{Chunks, Compression, Inflate};
+use crate::copies::inflate::{Chunks, Compression, Reader};
 use crate::copies::salvage::{Salvage, Salvager};
 use crate::error::FailedBlock;
 use crate::report::Report;
@@ -45,7 +45,7 @@ impl Payload {
             failed: false,
             stored: Vec::new(),
         };
-        Ok(Reader(Inflate::new(body, compression(compressed))))
+        Ok(Reader::new(body, compression(compressed)))
     }
 
     /// What reading has found so far: how many blocks were not as written in copy A. Nothing else is
@@ -61,21 +61,11 @@ impl Payload {
     /// [`Error::Damaged`] with all the blocks that are lost, [`Error::Authentication`]. Bytes
     /// written before an error are authentic.
     pub fn copy_to(&self, out: &mut dyn Write) -> Result<u64> {
-        let mut reader = self.reader()?;
-        let mut written = 0;
-        loop {
-            let piece = match reader.piece() {
-                Err(Error::Damaged(damage)) if !damage.blocks.is_empty() => {
-                    return Err(self.all_lost(damage.blocks));
-                }
-                other => other?,
-            };
-            if piece.is_empty() {
-                out.flush()?;
-                return Ok(written);
+        match self.reader()?.copy_to(out) {
+            Err(Error::Damaged(damage)) if !damage.blocks.is_empty() => {
+                Err(self.all_lost(damage.blocks))
             }
-            written += piece.len() as u64;
-            out.write_all(piece)?;
+            other => other,
         }
     }
 
@@ -204,24 +194,5 @@ impl Chunks for Body {
         self.failed = false;
         self.block += 1;
         Ok(true)
-    }
-}
-
-/// The payload as a stream of authenticated bytes.
-pub struct Reader(Inflate<Body>);
-
-impl Reader {
-    /// The next bytes; none at the end.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], [`Error::Authentication`].
-    pub fn piece(&mut self) -> Result<&[u8]> {
-        self.0.piece()
-    }
-}
-
-impl Read for Reader {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(buf)
     }
 }
