@@ -224,9 +224,11 @@ fn a_payload_of_another_length_than_was_said() {
         created: "2024-02-29T23:59:59.123456+00:00".into(),
         payload_len: len,
         fixed: Some(v1::Fixed {
-            salt: [1; 16],
-            data_key: [2; 32],
-            key_nonce: [3; 12],
+            keys: v1::Keys {
+                salt: [1; 16],
+                data_key: [2; 32],
+                key_nonce: [3; 12],
+            },
             body_nonce: [4; 12],
         }),
     };

@@ -79,23 +79,23 @@ impl Shape {
     fn make(&self) -> Base {
         let mut payload = Random(self.payload as u64).bytes(self.payload);
         payload[..self.payload / 3].fill(b'x');
-        let (salt, data_key, key_nonce) = ([1; 16], [2; 32], [3; 12]);
+        let keys = v1::Keys {
+            salt: [1; 16],
+            data_key: [2; 32],
+            key_nonce: [3; 12],
+        };
         let bytes = if self.version == 1 {
             let fixed = v1::Fixed {
-                salt,
-                data_key,
-                key_nonce,
+                keys,
                 body_nonce: [4; 12],
             };
             let sizes = (self.block_size, self.nsym);
             write_v1(&payload, PASSPHRASE, sizes, self.compress, Some(fixed))
         } else {
             let fixed = v2::Fixed {
-                salt,
+                keys,
                 id: [5; 16],
                 nonce_prefix: [6; 7],
-                data_key,
-                key_nonce,
             };
             let geometry = v2::Geometry {
                 block_size: self.block_size,

@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::format::HEADER;
-use super::keys;
+use super::format::{HEADER, KEY_AAD};
 use super::layout::Layout;
 use super::metadata::{self, Metadata};
 use super::payload::Payload;
 use crate::copies::blocks::{Blocks, Layout as _};
 use crate::copies::findings::{compare, describe, lost};
 use crate::copies::heal::Outcome;
+use crate::copies::info::Info;
+use crate::copies::keys::Wrapped;
 use crate::copies::rows::extract;
 use crate::error::FailedBlock;
 use crate::report::Report;
@@ -29,34 +30,6 @@ pub(super) struct Inner {
     pub(super) blocks: Blocks<Layout>,
     metadata: Metadata,
     limits: Limits,
-}
-
-/// What a container of version 1 says about itself in the clear.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
-    /// When it was made: ISO 8601.
-    pub created: String,
-    /// Whether the payload is compressed.
-    pub compressed: bool,
-    /// Number of blocks.
-    pub blocks: u64,
-    /// Bytes of a block before encoding.
-    pub block_size: u64,
-    /// Parity bytes for each 255 bytes.
-    pub nsym: usize,
-    /// Bytes of the compressed and encrypted payload.
-    pub ciphertext_len: u64,
-    /// Length of the payload, where it is not compressed.
-    pub payload_len: Option<u64>,
-    /// SHA-256 of the payload.
-    pub payload_sha256: [u8; 32],
-    /// Bytes that the file should have.
-    pub size: u64,
-    /// Longest stretch of lost bytes that the file survives wherever it lies: the manifests
-    /// stand side by side, and both are needed.
-    pub burst: u64,
-    /// Argon2id: passes, KiB, lanes.
-    pub argon2: (u32, u32, u32),
 }
 
 impl Container {
@@ -83,22 +56,21 @@ impl Container {
     pub fn info(&self) -> Info {
         let manifest = &self.inner.metadata.manifest;
         Info {
-            created: manifest.created.clone(),
             compressed: manifest.compressed,
             blocks: manifest.blocks(),
             block_size: manifest.block_size,
             nsym: manifest.nsym,
-            ciphertext_len: manifest.ciphertext_len,
-            payload_len: (!manifest.compressed).then_some(manifest.ciphertext_len - 16),
-            payload_sha256: manifest.payload_sha256,
             size: self.inner.blocks.layout.size(),
+            // The manifests stand side by side, and both are needed.
             burst: self.inner.metadata.bytes.len() as u64,
-            argon2: (
-                manifest.kdf.time_cost,
-                manifest.kdf.memory_cost,
-                manifest.kdf.parallelism,
-            ),
+            kdf: manifest.kdf,
         }
+    }
+
+    /// When it was made: ISO 8601.
+    #[must_use]
+    pub fn created(&self) -> &str {
+        &self.inner.manifest().created
     }
 
     /// Checks every byte. With the passphrase, the contents are decrypted and checked as well.
@@ -144,7 +116,14 @@ impl Container {
     /// [`Error::WrongPassphrase`], [`Error::Limit`].
     pub fn unlock(&self, passphrase: &Passphrase) -> Result<Payload> {
         let manifest = &self.inner.metadata.manifest;
-        let key = keys::unwrap(manifest, passphrase, &self.inner.limits)?;
+        let wrapped = Wrapped {
+            kdf: &manifest.kdf,
+            salt: &manifest.salt,
+            nonce: &manifest.key_nonce,
+            sealed: &manifest.wrapped_key,
+            aad: KEY_AAD,
+        };
+        let key = wrapped.open(passphrase, &self.inner.limits)?;
         Ok(Payload::new(self.inner.clone(), &key))
     }
 }

@@ -3,7 +3,6 @@
 mod container;
 mod format;
 mod gcm;
-mod keys;
 mod layout;
 mod manifest;
 mod metadata;
@@ -11,8 +10,10 @@ mod payload;
 mod writer;
 
 pub use crate::copies::inflate::Reader;
+pub use crate::copies::info::Info;
 pub use crate::copies::kdf::Kdf;
+pub use crate::copies::keys::Keys;
 pub use crate::copies::salvage::{Gap, Salvage};
-pub use container::{Container, Info};
+pub use container::Container;
 pub use payload::Payload;
 pub use writer::{Fixed, Writer, WriterOptions};

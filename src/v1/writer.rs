@@ -12,11 +12,11 @@ use flate2::write::ZlibEncoder;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::format::{BODY_AAD, COMPRESSED, FLAGS, HEADER, Header, hash};
+use super::format::{BODY_AAD, COMPRESSED, FLAGS, HEADER, Header, KEY_AAD, hash};
 use super::gcm::{Authenticator, LONGEST, Message};
-use super::keys;
 use super::manifest::Manifest;
 use crate::copies::kdf::Kdf;
+use crate::copies::keys::Keys;
 use crate::copies::rows::Code;
 use crate::hash::blake2b_128_many;
 use crate::pages::Pages;
@@ -67,41 +67,20 @@ impl Default for WriterOptions {
 }
 
 /// The random values of a container.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Fixed {
-    /// Salt of the key derivation.
-    pub salt: [u8; 16],
-    /// The key of the body.
-    pub data_key: [u8; 32],
-    /// Nonce of the wrapped key.
-    pub key_nonce: [u8; 12],
+    /// The data key, and what wraps it.
+    pub keys: Keys,
     /// Nonce of the body.
     pub body_nonce: [u8; 12],
-}
-
-impl std::fmt::Debug for Fixed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Fixed(..)")
-    }
-}
-
-impl Drop for Fixed {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.data_key);
-    }
 }
 
 impl Fixed {
     fn new() -> Result<Self> {
         let mut fixed = Fixed {
-            salt: [0; 16],
-            data_key: [0; 32],
-            key_nonce: [0; 12],
+            keys: Keys::new()?,
             body_nonce: [0; 12],
         };
-        random(&mut fixed.salt)?;
-        random(&mut fixed.data_key)?;
-        random(&mut fixed.key_nonce)?;
         random(&mut fixed.body_nonce)?;
         Ok(fixed)
     }
@@ -163,7 +142,7 @@ impl<W: Read + Write + Seek> Writer<W> {
             )));
         }
         let fixed = options.fixed.map_or_else(Fixed::new, Ok)?;
-        let key = Zeroizing::new(fixed.data_key);
+        let key = Zeroizing::new(fixed.keys.data_key);
         let mut manifest = Manifest {
             created: options.created,
             compressed: options.compress,
@@ -175,9 +154,9 @@ impl<W: Read + Write + Seek> Writer<W> {
             encoded_hashes: Vec::new(),
             data_hashes: Vec::new(),
             kdf,
-            salt: fixed.salt.to_vec(),
-            wrapped_key: keys::wrap(passphrase, &kdf, &fixed)?,
-            key_nonce: fixed.key_nonce,
+            salt: fixed.keys.salt.to_vec(),
+            wrapped_key: fixed.keys.wrap(passphrase, &kdf, KEY_AAD)?,
+            key_nonce: fixed.keys.key_nonce,
             body_nonce: fixed.body_nonce,
         };
         let placed = options

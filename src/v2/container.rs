@@ -12,6 +12,7 @@ use super::payload::Payload;
 use crate::copies::blocks::{Blocks, Layout as _};
 use crate::copies::findings::{compare, describe, lost};
 use crate::copies::heal::Outcome;
+use crate::copies::info::Info;
 use crate::error::FailedBlock;
 use crate::report::Report;
 use crate::source::Source;
@@ -30,31 +31,6 @@ pub(super) struct Inner {
     pub(super) complete: bool,
     trailer: Option<Trailer>,
     limits: Limits,
-}
-
-/// What a container of version 2 says about itself in the clear.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
-    /// Whether the payload is compressed.
-    pub compressed: bool,
-    /// Number of blocks.
-    pub blocks: u64,
-    /// Bytes of a block before encoding.
-    pub block_size: usize,
-    /// Parity bytes for each 255 bytes.
-    pub nsym: usize,
-    /// Blocks between the two copies of one.
-    pub interleave: u64,
-    /// Bytes of the payload, compressed if it is; unknown where the trailers are lost.
-    pub stream_len: Option<u64>,
-    /// The random id of the container.
-    pub id: [u8; 16],
-    /// Bytes that the file should have.
-    pub size: u64,
-    /// Longest stretch of lost bytes that the file survives wherever it lies.
-    pub burst: u64,
-    /// Argon2id: passes, KiB, lanes.
-    pub argon2: (u32, u32, u32),
 }
 
 impl Container {
@@ -95,19 +71,24 @@ impl Container {
         Info {
             compressed: header.compressed,
             blocks: layout.blocks(),
-            block_size: geometry.block_size,
+            block_size: geometry.block_size as u64,
             nsym: geometry.nsym,
-            interleave: geometry.interleave,
-            stream_len: self.inner.trailer.map(|t| t.bytes),
-            id: header.id,
             size: layout.size(),
             burst: distance * geometry.slot() as u64,
-            argon2: (
-                header.kdf.time_cost,
-                header.kdf.memory_cost,
-                header.kdf.parallelism,
-            ),
+            kdf: header.kdf,
         }
+    }
+
+    /// The random id of the container.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.inner.header().id
+    }
+
+    /// Blocks between the two copies of one.
+    #[must_use]
+    pub fn interleave(&self) -> u64 {
+        self.inner.header().geometry.interleave
     }
 
     /// Checks every byte. With the passphrase, the contents are decrypted and checked as well.

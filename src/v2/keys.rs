@@ -1,10 +1,10 @@
 //! From the passphrase to the data key, and from there to the blocks.
 
-use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
+use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Tag};
-use zeroize::Zeroizing;
 
 use super::format::{BINDING, DESCRIPTOR, Descriptor, HEADER, Header, KEY_AAD, TAG};
+use crate::copies::keys::Wrapped;
 use crate::secret::Key;
 use crate::{Error, Limits, Passphrase, Result};
 
@@ -30,27 +30,14 @@ impl Cipher {
         passphrase: &Passphrase,
         limits: &Limits,
     ) -> Result<Self> {
-        header.kdf.within(limits)?;
-        let key = header.kdf.derive(passphrase, &header.salt)?;
-        let wrong = || Error::WrongPassphrase {
-            slots: 1,
-            older: None,
+        let wrapped = Wrapped {
+            kdf: &header.kdf,
+            salt: &header.salt,
+            nonce: &header.key_nonce,
+            sealed: &header.wrapped_key,
+            aad: &[KEY_AAD, &header.raw[BINDING]].concat(),
         };
-        let aad = [KEY_AAD, &header.raw[BINDING]].concat();
-        let wrapped = Payload {
-            msg: &header.wrapped_key,
-            aad: &aad,
-        };
-        let opened = Aes256Gcm::new_from_slice(&key)
-            .map_err(|_| wrong())?
-            .decrypt(&header.key_nonce.into(), wrapped)
-            .map(Zeroizing::new)
-            .map_err(|_| wrong())?;
-        let mut data_key: Key = Zeroizing::new([0; 32]);
-        if opened.len() != data_key.len() {
-            return Err(wrong());
-        }
-        data_key.copy_from_slice(&opened);
+        let data_key = wrapped.open(passphrase, limits)?;
         Ok(Cipher::new(&data_key, header))
     }
 

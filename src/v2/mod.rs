@@ -9,9 +9,11 @@ mod payload;
 mod writer;
 
 pub use crate::copies::inflate::Reader;
+pub use crate::copies::info::Info;
 pub use crate::copies::kdf::Kdf;
+pub use crate::copies::keys::Keys;
 pub use crate::copies::salvage::{Gap, Salvage};
-pub use container::{Container, Info};
+pub use container::Container;
 pub use format::Geometry;
 pub use payload::Payload;
 pub use writer::{Fixed, Writer, WriterOptions};

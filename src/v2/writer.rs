@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use aes_gcm::Aes256Gcm;
-use aes_gcm::aead::{Aead, KeyInit, Payload};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use zeroize::Zeroizing;
@@ -15,6 +13,7 @@ use super::format::{
 };
 use super::keys::Cipher;
 use crate::copies::kdf::Kdf;
+use crate::copies::keys::Keys;
 use crate::copies::rows::Code;
 use crate::secret::random;
 use crate::{Error, Passphrase, Result};
@@ -49,46 +48,25 @@ impl Default for WriterOptions {
 }
 
 /// The random values of a container.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Fixed {
-    /// Salt of the key derivation.
-    pub salt: [u8; 16],
+    /// The data key, and what wraps it.
+    pub keys: Keys,
     /// The container's id.
     pub id: [u8; 16],
     /// First bytes of each block's nonce.
     pub nonce_prefix: [u8; 7],
-    /// The key of the blocks.
-    pub data_key: [u8; 32],
-    /// Nonce of the wrapped key.
-    pub key_nonce: [u8; 12],
-}
-
-impl std::fmt::Debug for Fixed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Fixed(..)")
-    }
-}
-
-impl Drop for Fixed {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.data_key);
-    }
 }
 
 impl Fixed {
     fn new() -> Result<Self> {
         let mut fixed = Fixed {
-            salt: [0; 16],
+            keys: Keys::new()?,
             id: [0; 16],
             nonce_prefix: [0; 7],
-            data_key: [0; 32],
-            key_nonce: [0; 12],
         };
-        random(&mut fixed.salt)?;
         random(&mut fixed.id)?;
         random(&mut fixed.nonce_prefix)?;
-        random(&mut fixed.data_key)?;
-        random(&mut fixed.key_nonce)?;
         Ok(fixed)
     }
 }
@@ -140,7 +118,7 @@ impl<W: Write> Writer<W> {
         }
         let fixed = fixed.map_or_else(Fixed::new, Ok)?;
         let header = write_header(&geometry, &kdf, compress, &fixed, passphrase)?;
-        let key = Zeroizing::new(fixed.data_key);
+        let key = Zeroizing::new(fixed.keys.data_key);
         out.write_all(&header.raw)?;
         Ok(Writer {
             out,
@@ -329,21 +307,12 @@ fn write_header(
     raw[24..28].copy_from_slice(&kdf.time_cost.to_be_bytes());
     raw[28..32].copy_from_slice(&kdf.memory_cost.to_be_bytes());
     raw[32..34].copy_from_slice(&(kdf.parallelism as u16).to_be_bytes());
-    raw[36..52].copy_from_slice(&fixed.salt);
+    raw[36..52].copy_from_slice(&fixed.keys.salt);
     raw[52..68].copy_from_slice(&fixed.id);
     raw[68..75].copy_from_slice(&fixed.nonce_prefix);
-    raw[76..88].copy_from_slice(&fixed.key_nonce);
-    let key = kdf.derive(passphrase, &fixed.salt)?;
+    raw[76..88].copy_from_slice(&fixed.keys.key_nonce);
     let aad = [KEY_AAD, &raw[BINDING]].concat();
-    let message = Payload {
-        msg: &fixed.data_key,
-        aad: &aad,
-    };
-    let failed = || Error::Misuse("the data key cannot be wrapped".into());
-    let wrapped = Aes256Gcm::new_from_slice(&key)
-        .map_err(|_| failed())?
-        .encrypt(&fixed.key_nonce.into(), message)
-        .map_err(|_| failed())?;
+    let wrapped = fixed.keys.wrap(passphrase, kdf, &aad)?;
     raw[88..136].copy_from_slice(&wrapped);
     let checksum = seal(&raw[..HEADER - TAG]);
     raw[HEADER - TAG..].copy_from_slice(&checksum);

@@ -339,21 +339,22 @@ pub fn bases() -> Vec<Base> {
     for (i, (block_size, nsym, interleave, len, compress)) in shapes.into_iter().enumerate() {
         let mut payload = Random(i as u64).bytes(len);
         payload[..len / 3].fill(b'x');
+        let keys = v1::Keys {
+            salt: [1; 16],
+            data_key: [2; 32],
+            key_nonce: [3; 12],
+        };
         let file = if interleave == 0 {
             let fixed = v1::Fixed {
-                salt: [1; 16],
-                data_key: [2; 32],
-                key_nonce: [3; 12],
+                keys,
                 body_nonce: [4; 12],
             };
             write_v1(&payload, pass, (block_size, nsym), compress, Some(fixed))
         } else {
             let fixed = v2::Fixed {
-                salt: [1; 16],
+                keys,
                 id: [5; 16],
                 nonce_prefix: [6; 7],
-                data_key: [2; 32],
-                key_nonce: [3; 12],
             };
             let geometry = v2::Geometry {
                 block_size,

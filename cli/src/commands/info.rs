@@ -21,14 +21,8 @@ use crate::names;
 /// See [`Code`].
 pub fn run(args: &args::Info, console: &Console) -> Result<Code> {
     let archive = codec::open(&args.file, 0, &console.blocks("info"))?;
-    let old = archive
-        .v1()
-        .map(|container| old_info::Facts::v1(&container.info()));
-    let old = old.or_else(|| {
-        archive
-            .v2()
-            .map(|container| old_info::Facts::v2(&container.info()))
-    });
+    let old = archive.v1().map(old_info::Facts::v1);
+    let old = old.or_else(|| archive.v2().map(old_info::Facts::v2));
     let (text, object) = match old {
         Some(old) => (old.text(), old.json()),
         None => {

@@ -1,5 +1,6 @@
 //! What `dbs info` says of containers of versions 1 and 2.
 
+use dbs::v1::{Info, Kdf};
 use dbs::{v1, v2};
 use serde_json::{Map, Value, json};
 
@@ -14,42 +15,49 @@ pub struct Facts {
 
 impl Facts {
     /// Of version 1.
-    pub fn v1(info: &v1::Info) -> Self {
-        let (passes, memory, lanes) = info.argon2;
-        let created = names::show(info.created.as_bytes());
+    pub fn v1(container: &v1::Container) -> Self {
+        let (info, created) = (container.info(), container.created());
         let lines = vec![
             "  version 1, as django-dbs 0.1.0 to 0.6.0 wrote it".into(),
-            format!("  made {created}{}", compressed(info.compressed)),
-            blocks(info.blocks, info.block_size, info.nsym, info.size),
-            kdf(passes, memory, lanes),
+            format!(
+                "  made {}{}",
+                names::show(created.as_bytes()),
+                compressed(info.compressed)
+            ),
+            blocks(&info),
+            kdf(&info.kdf),
         ];
         let object = json!({
             "format_version": 1,
-            "created": info.created,
+            "created": created,
             "compressed": info.compressed,
             "blocks": info.blocks,
             "block_size": info.block_size,
             "parity_bytes": info.nsym,
             "file_bytes": info.size,
-            "argon2": {"passes": passes, "memory_kib": memory, "lanes": lanes},
+            "argon2": argon2(&info.kdf),
             "survives": {"burst_bytes": info.burst},
         });
-        Facts { lines, object }.survives(info.burst, info.nsym)
+        Facts { lines, object }.survives(&info)
     }
 
     /// Of version 2.
-    pub fn v2(info: &v2::Info) -> Self {
-        let (passes, memory, lanes) = info.argon2;
-        let id: String = info.id.iter().map(|byte| format!("{byte:02x}")).collect();
+    pub fn v2(container: &v2::Container) -> Self {
+        let (info, interleave) = (container.info(), container.interleave());
+        let id: String = container
+            .id()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let lines = vec![
             "  version 2, as django-dbs 0.7.0 wrote it".into(),
             format!("  archive {id}{}", compressed(info.compressed)),
-            blocks(info.blocks, info.block_size as u64, info.nsym, info.size),
+            blocks(&info),
             format!(
                 "  the two copies of a block are {} apart",
-                count(info.interleave, "block")
+                count(interleave, "block")
             ),
-            kdf(passes, memory, lanes),
+            kdf(&info.kdf),
         ];
         let object = json!({
             "format_version": 2,
@@ -58,25 +66,25 @@ impl Facts {
             "blocks": info.blocks,
             "block_size": info.block_size,
             "parity_bytes": info.nsym,
-            "interleave": info.interleave,
+            "interleave": interleave,
             "file_bytes": info.size,
-            "argon2": {"passes": passes, "memory_kib": memory, "lanes": lanes},
+            "argon2": argon2(&info.kdf),
             "survives": {"burst_bytes": info.burst},
         });
-        Facts { lines, object }.survives(info.burst, info.nsym)
+        Facts { lines, object }.survives(&info)
     }
 
-    fn survives(mut self, burst: u64, nsym: usize) -> Self {
+    fn survives(mut self, info: &Info) -> Self {
         self.lines.extend([
             String::new(),
             "This file survives, if it is undamaged now, each of these:".into(),
             format!(
                 "  one burst of up to {} of any bytes, wherever it lies",
-                bytes(burst)
+                bytes(info.burst)
             ),
             format!(
                 "  {} in each 255 bytes of one of its two copies",
-                count(nsym as u64 / 2, "wrong byte")
+                count(info.nsym as u64 / 2, "wrong byte")
             ),
             "A version 3 file survives far more: dbs convert FILE -o NEW".into(),
             "Whether it is undamaged now says: dbs validate FILE".into(),
@@ -103,24 +111,28 @@ fn compressed(compressed: bool) -> &'static str {
     if compressed { ", compressed" } else { "" }
 }
 
-fn blocks(number: u64, size: u64, nsym: usize, file: u64) -> String {
+fn blocks(info: &Info) -> String {
     format!(
         "  two copies of {} of {}, each 255 bytes with {} of parity; file {}",
-        count(number, "block"),
-        bytes(size),
-        count(nsym as u64, "byte"),
-        bytes(file)
+        count(info.blocks, "block"),
+        bytes(info.block_size),
+        count(info.nsym as u64, "byte"),
+        bytes(info.size)
     )
 }
 
-fn kdf(passes: u32, memory: u32, lanes: u32) -> String {
+fn kdf(kdf: &Kdf) -> String {
     format!(
         "  opened by 1 passphrase (Argon2id: {}, {}, {})",
-        match passes {
+        match kdf.time_cost {
             1 => "1 pass".into(),
             n => format!("{n} passes"),
         },
-        bytes(u64::from(memory) * 1024),
-        count(lanes.into(), "lane")
+        bytes(u64::from(kdf.memory_cost) * 1024),
+        count(kdf.parallelism.into(), "lane")
     )
+}
+
+fn argon2(kdf: &Kdf) -> Value {
+    json!({"passes": kdf.time_cost, "memory_kib": kdf.memory_cost, "lanes": kdf.parallelism})
 }
