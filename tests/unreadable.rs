@@ -1,10 +1,11 @@
 //! Disks that cannot read some of their pages: what stood there is healed like any other damage, in every version.
+//! And disks, cables or memory that sometimes read something else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use std::io::{self, Cursor, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::{Random, options, passphrase, write};
 use dbs::{Archive, Error, OpenOptions, Profile, Source, Status, v1, v2};
@@ -114,6 +115,59 @@ fn a_disk_that_reads_nothing_is_not_a_file_that_is_no_backup() {
         Err(Error::Io(error)) => assert_eq!(error.raw_os_error(), Some(EIO)),
         other => panic!("{:?}", other.map(|_| ())),
     }
+}
+
+/// A file of which some pages are read wrong the first time.
+struct Unstable {
+    file: Vec<u8>,
+    wrong: Mutex<Vec<bool>>,
+}
+
+impl Source for Unstable {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = self.file.read_at(buf, offset)?;
+        let mut wrong = self.wrong.lock().unwrap();
+        for (i, byte) in buf[..read].iter_mut().enumerate() {
+            let at = offset as usize + i;
+            // One byte of each page.
+            if at % PAGE == 99 {
+                *byte ^= u8::from(std::mem::take(&mut wrong[at / PAGE]));
+            }
+        }
+        Ok(read)
+    }
+}
+
+#[test]
+fn what_reads_differently_a_second_time_is_told_and_used() {
+    let payload = Random(3).bytes(3_000_000);
+    let file = write(&payload, options(Profile::Standard));
+    let pages = file.len() / PAGE;
+    let check = |file: Vec<u8>, is_wrong: &dyn Fn(usize) -> bool| {
+        let wrong = Mutex::new((0..pages).map(is_wrong).collect());
+        let source = Arc::new(Unstable { file, wrong });
+        let archive = Archive::open_with(vec![source], OpenOptions::default()).unwrap();
+        archive.validate(None).unwrap()
+    };
+    let report = check(file.clone(), &|page| page % 8 == 3);
+    assert_eq!(report.status(), Status::Clean, "{report:?}");
+    let wrong = (0..pages).filter(|page| page % 8 == 3).count() as u64;
+    assert!(report.sectors_unstable >= wrong - 1, "{report:?}");
+    assert!(report.notes.iter().any(|note| note.contains("unstable")));
+
+    // Most of the sectors are read wrong at first, and others are lost for good: only all of them, read again, give
+    // the blocks.
+    let mut damaged = file;
+    for page in damaged.chunks_mut(PAGE).skip(8).step_by(16) {
+        page.fill(0);
+    }
+    let report = check(damaged, &|page| page % 8 != 0);
+    assert_eq!(report.status(), Status::Recoverable, "{report:?}");
+    assert!(report.sectors_unstable > wrong, "{report:?}");
 }
 
 /// A lost connection is no damage.

@@ -1,6 +1,7 @@
 //! The sectors that were read for one block, sorted by how far they can be believed.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use super::block::Loom;
 use super::geometry::Copy;
@@ -62,13 +63,15 @@ struct Reading<'a> {
 }
 
 impl Hand {
-    /// Reads the regions and sorts their sectors.
+    /// Reads the regions and sorts their sectors. Of the bad sectors of a region the first is read once more,
+    /// and all of them if that differs, or if the reading shall be `thorough`.
     pub(super) fn gather(
         loom: &Loom,
         replicas: &[Replica],
         regions: &[Region],
         target: Target,
         buffers: &Pool<Pages>,
+        thorough: bool,
     ) -> Result<(Hand, Findings)> {
         let geometry = &loom.geometry;
         let regions = bounded(regions, replicas.len());
@@ -95,7 +98,7 @@ impl Hand {
             let slots = geometry.slots(region.copy, target.k);
             let slots = slots.skip(region.position).take(region.count).collect();
             let replica = &replicas[region.replica];
-            let (reading, unstable) = hand.read(replica, region, first, slots)?;
+            let (reading, unstable) = hand.read(replica, region, first, slots, thorough)?;
             findings.unstable += unstable;
             let in_place = hand.sort(loom, target, &reading, &mut forged, &mut near);
             if region.canonical && region.replica == 0 {
@@ -119,14 +122,15 @@ impl Hand {
         Ok((hand, findings))
     }
 
-    /// Reads a region; sectors that are not intact are read once more, and the number of those that
-    /// differ then is returned too.
+    /// Reads a region; sectors that are not intact are read once more, one of them or all, and the number of
+    /// those that differ then is returned too.
     fn read<'a>(
         &mut self,
         replica: &Replica,
         region: &'a Region,
         first: usize,
         slots: Vec<u8>,
+        thorough: bool,
     ) -> Result<(Reading<'a>, u64)> {
         let size = self.sector_size;
         let source = &*replica.source;
@@ -136,25 +140,50 @@ impl Hand {
         // The buffer still holds the sectors of an earlier block.
         bytes[read..].fill(0);
         // A sector that equals an intact one is intact, and is not hashed.
-        let twins: Vec<bool> = slots
-            .iter()
-            .zip(bytes.chunks_exact(size))
-            .map(|(&slot, sector)| {
-                self.certain[usize::from(slot)]
-                    .is_some_and(|index| *sector == before[index * size..(index + 1) * size])
-            })
-            .collect();
-        let mut good = intact(bytes, size, |i| !twins[i] && (i + 1) * size <= read);
-        for (good, twin) in good.iter_mut().zip(&twins) {
+        let is_twin = |slot: u8, sector: &[u8]| {
+            let known = self.certain[usize::from(slot)];
+            known.is_some_and(|index| *sector == before[index * size..(index + 1) * size])
+        };
+        let twins = |bytes: &[u8]| -> Vec<bool> {
+            let sectors = slots.iter().zip(bytes.chunks_exact(size));
+            sectors
+                .map(|(&slot, sector)| is_twin(slot, sector))
+                .collect()
+        };
+        let mut equal = twins(bytes);
+        let mut good = intact(bytes, size, |i| !equal[i] && (i + 1) * size <= read);
+        for (good, twin) in good.iter_mut().zip(&equal) {
             *good |= twin;
         }
-        let unstable = reread(source, region.offset, bytes, &mut good, size, &self.buffers)?;
+        let bad = good.iter().position(|good| !good);
+        let last = good.iter().rposition(|good| !good);
+        let mut unstable = 0;
+        if let (Some(bad), Some(last)) = (bad, last) {
+            let mut again = |range| {
+                reread(
+                    source,
+                    region.offset,
+                    bytes,
+                    &mut good,
+                    range,
+                    &self.buffers,
+                )
+            };
+            let tried = if thorough { bad } else { bad + 1 };
+            unstable = again(bad..tried)?;
+            if thorough || unstable > 0 {
+                unstable += again(tried..last + 1)?;
+            }
+        }
+        if unstable > 0 {
+            equal = twins(bytes);
+        }
         let reading = Reading {
             region,
             first,
             slots,
             good,
-            twins,
+            twins: equal,
             read,
         };
         Ok((reading, unstable))
@@ -260,29 +289,23 @@ impl Hand {
     }
 }
 
-/// Reads what lies from the first to the last sector that is not intact once more: memory, cable or
-/// controller may be at fault. Returns the number of such sectors that differ then; those that are
-/// intact take the place of what was read first.
+/// Reads these sectors of a region once more: memory, cable or controller may be at fault. Returns how many of
+/// those that are not intact differ then; one that is intact takes the place of what was read first.
 fn reread(
     source: &dyn Source,
     offset: u64,
     bytes: &mut [u8],
     good: &mut [bool],
-    size: usize,
+    sectors: Range<usize>,
     buffers: &Pool<Pages>,
 ) -> Result<u64> {
-    let (Some(first), Some(last)) = (
-        good.iter().position(|good| !good),
-        good.iter().rposition(|good| !good),
-    ) else {
-        return Ok(0);
-    };
+    let size = bytes.len() / good.len();
     let mut again = buffers.take();
-    again.resize((last + 1 - first) * size);
-    let read = source.read_full_at(&mut again, offset + (first * size) as u64)?;
+    again.resize(sectors.len() * size);
+    let read = source.read_full_at(&mut again, offset + (sectors.start * size) as u64)?;
     let mut unstable = 0;
-    let sectors = bytes.chunks_exact_mut(size).zip(good).skip(first);
-    for ((sector, good), again) in sectors.zip(again[..read].chunks_exact(size)) {
+    let first = bytes.chunks_exact_mut(size).zip(good).skip(sectors.start);
+    for ((sector, good), again) in first.zip(again[..read].chunks_exact(size)) {
         if !*good && again != sector {
             unstable += 1;
             if is_intact(again) {

@@ -244,9 +244,32 @@ impl Healer {
         keys: Option<&Keys>,
         opener: &mut Opener,
     ) -> Result<(Outcome, Findings)> {
+        let (outcome, found) = self.attempt(regions, target, keys, opener, false)?;
+        if let Outcome::Healed(_) = outcome {
+            return Ok((outcome, found));
+        }
+        // A failing disk takes seconds for a sector, so all of them are tried again only now.
+        let (outcome, mut findings) = self.attempt(regions, target, keys, opener, true)?;
+        findings.unstable = findings.unstable.max(found.unstable);
+        Ok((outcome, findings))
+    }
+
+    /// Climbs rungs 2 to 4 once. If it is `thorough`, all bad sectors are read again, and if that changes none
+    /// of them, the rungs would find what they found before.
+    fn attempt(
+        &self,
+        regions: &[Region],
+        target: Target,
+        keys: Option<&Keys>,
+        opener: &mut Opener,
+        thorough: bool,
+    ) -> Result<(Outcome, Findings)> {
         let (loom, buffers) = (&self.loom, &self.buffers);
         let (hand, mut findings) =
-            Hand::gather(loom, &self.replicas, regions, target, &self.pages)?;
+            Hand::gather(loom, &self.replicas, regions, target, &self.pages, thorough)?;
+        if thorough && findings.unstable == 0 {
+            return Ok((Outcome::Lost, findings));
+        }
         let mut judge = Judge {
             loom,
             target,
