@@ -134,25 +134,27 @@ pub(super) fn find_page(source: &dyn Source, wanted: Option<u32>) -> Result<Opti
     }
 }
 
-/// The pages of an archive that a survey of the file saw, whole and supported or not.
-fn pages_of(
-    source: &dyn Source,
-    survey: &Survey,
-    archive: &ArchiveId,
+/// The pages of an archive that a survey of the file saw, supported or not; one in hand at a time.
+fn pages_of<'a>(
+    source: &'a dyn Source,
+    survey: &'a Survey,
+    archive: &'a ArchiveId,
     sector_size: usize,
-) -> Result<Vec<Candidate>> {
+) -> impl Iterator<Item = Result<Candidate>> + 'a {
     let mut sector = vec![0; sector_size];
-    let mut pages = Vec::new();
-    for &offset in &survey.pages {
-        if source.read_full_at(&mut sector, offset)? < sector.len() {
-            continue;
+    survey.pages.iter().filter_map(move |&offset| {
+        match source.read_full_at(&mut sector, offset) {
+            Ok(read) if read == sector_size => {}
+            Ok(_) => return None,
+            Err(error) => return Some(Err(error.into())),
         }
         let mut own = ArchiveId::default();
         own.copy_from_slice(&sector[16..FRAME_LEN]);
         let candidate = Candidate::new(own, Sector::new(&sector).payload());
-        pages.extend(candidate.filter(|candidate| candidate.archive == *archive));
-    }
-    Ok(pages)
+        candidate
+            .filter(|candidate| candidate.archive == *archive)
+            .map(Ok)
+    })
 }
 
 /// Puts the header page of the highest generation in a survey in the place of `found`, unless that is
@@ -163,9 +165,10 @@ pub(super) fn newest_page(
     settled: bool,
     found: &mut Found,
 ) -> Result<Option<u32>> {
-    let size = found.page.geometry.sector_size();
+    let (archive, size) = (found.archive, found.page.geometry.sector_size());
     let mut older = None;
-    for other in pages_of(source, survey, &found.archive, size)? {
+    for other in pages_of(source, survey, &archive, size) {
+        let other = other?;
         let (old, new) = (found.page.generation, other.generation);
         if new == old || !other.is_kin(&found.archive, Some(&found.page)) {
             continue;
@@ -187,9 +190,12 @@ pub(super) fn has_other_page(
     archive: &ArchiveId,
     page: &Page,
 ) -> Result<bool> {
-    let pages = pages_of(source, survey, archive, page.geometry.sector_size())?;
-    let is_other = |candidate: &Candidate| candidate.page.as_ref().ok() != Some(page);
-    Ok(pages.iter().any(is_other))
+    for other in pages_of(source, survey, archive, page.geometry.sector_size()) {
+        if other?.page.ok().as_ref() != Some(page) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The header page among all sectors that look like one: an intact one of the highest generation of the
