@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Write};
 use std::sync::{Arc, Mutex};
 
 use common::{Random, options, passphrase, write};
-use dbs::{Archive, Error, OpenOptions, Profile, Source, Status, v1, v2};
+use dbs::{Archive, Error, OpenOptions, Profile, Source, Status, Unlocked, v1, v2};
 
 const PAGE: usize = 4096;
 /// EIO, as Linux, macOS and the BSDs number it.
@@ -55,6 +55,10 @@ fn heals(file: &[u8], payload: &[u8], is_bad: impl Fn(usize) -> bool) {
     let unlocked = archive.unlock(&passphrase()).unwrap();
     unlocked.copy_to(&mut read).unwrap();
     assert!(read == payload);
+    if let Unlocked::V3(payload) = &unlocked {
+        let report = payload.copy_to(&mut io::sink()).unwrap();
+        assert!(report.notes.iter().any(|n| n.contains("cannot read")));
+    }
     let mut repaired = Cursor::new(Vec::new());
     archive.repair(None, &mut repaired).unwrap();
     assert!(repaired.into_inner() == file);

@@ -325,8 +325,15 @@ impl Container {
                  cable or controller"
             ));
         }
-        report.note_unreadable(&*source);
+        self.note_unreadable(report);
         Ok(())
+    }
+
+    /// Notes what the disks could not read of the files.
+    pub(super) fn note_unreadable(&self, report: &mut Report) {
+        for replica in &self.structure.healer.replicas {
+            report.note_unreadable(&*replica.source);
+        }
     }
 
     pub(super) fn damage(&self, blocks: Vec<FailedBlock>) -> Damage {

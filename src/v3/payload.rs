@@ -328,6 +328,7 @@ impl Payload {
                 Ok(())
             },
         )?;
+        self.container.note_unreadable(&mut report);
         Ok(report)
     }
 
