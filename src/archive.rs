@@ -258,8 +258,11 @@ fn open_legacy(sources: &[Arc<dyn Source>], options: &OpenOptions) -> Result<Opt
     Ok(container.map(Container::V1))
 }
 
-/// Whether the magic of versions 1 and 2 stands where their headers begin.
-fn has_legacy_magic(source: &dyn Source) -> Result<bool> {
+/// Whether the magic of versions 1 and 2 stands where one of their headers begins, at either end.
+///
+/// # Errors
+/// The length of the source cannot be had.
+pub fn has_legacy_magic(source: &dyn Source) -> Result<bool> {
     const MAGIC: &[u8; 8] = b"DBSCON01";
     let len = source.size()?;
     for offset in [Some(0), len.checked_sub(64), len.checked_sub(152)]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dbs::archive::Unlocked;
+use dbs::archive::{Unlocked, has_legacy_magic};
 use dbs::error::FailedBlock;
 use dbs::{Archive, Disk, Entry, Error, OpenOptions, Passphrase, Payload, Report, Source, Version};
 
@@ -267,16 +267,7 @@ pub fn failure(error: Error, path: &Path) -> Failure {
 /// The version of a container that could not be opened, or of which something is lost: an older one (which of both makes
 /// no difference here) where one of its headers still begins as they do.
 fn probable_version(path: &Path) -> Version {
-    let begins_at = |file: &File, at: u64| {
-        let mut magic = [0; 8];
-        file.read_full_at(&mut magic, at).is_ok() && magic == *b"DBSCON01"
-    };
-    let older = File::open(path).is_ok_and(|file| {
-        let size = file.size().unwrap_or(0);
-        // At both ends; they have 64 or 152 bytes.
-        let mut places = [0, size.saturating_sub(64), size.saturating_sub(152)].into_iter();
-        places.any(|at| begins_at(&file, at))
-    });
+    let older = File::open(path).is_ok_and(|file| has_legacy_magic(&file).unwrap_or(false));
     match older {
         true => Version::V2,
         false => Version::V3,
