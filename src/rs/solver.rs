@@ -2,14 +2,15 @@
 //!
 //! Shared by all the codes here. The syndromes are S_l = sum over the errors of Y·X^l for l = 0..r,
 //! where X is the element that stands for the place of an error and Y its value (times whatever
-//! factor the code gives to the place). Berlekamp and Massey's algorithm in the form without
-//! inversions, started with the locator of the erasures, Chien's search and Forney's formula; all of
-//! it as sums of multiples of short rows, so that the kernels do it.
+//! factor the code gives to the place). Berlekamp and Massey's algorithm without inversions, in the
+//! form of Sarwate and Shanbhag ("High-speed architectures for Reed-Solomon decoders", 2001): the
+//! locator Λ and the product Λ·S stand in one row of cells, so a step is one sum of multiples of two
+//! rows, erasures are steps too, and the kernels do it. Then Chien's search and Forney's formula.
 
 use std::sync::LazyLock;
 
 use crate::gf::Kernel;
-use crate::gf::field::{EXP, LOG, div};
+use crate::gf::field::{EXP, LOG, div, mul};
 
 /// `INVERSE_POWERS[l][x]` = x^-l, and 0 at x = 0 but for l = 0.
 static INVERSE_POWERS: LazyLock<Box<[[u8; 256]]>> = LazyLock::new(|| {
@@ -23,23 +24,28 @@ static INVERSE_POWERS: LazyLock<Box<[[u8; 256]]>> = LazyLock::new(|| {
     (0..256).map(row).collect()
 });
 
-/// Room for a polynomial of degree up to 255.
+/// More than the largest number of syndromes.
 const WIDTH: usize = 256;
-/// Zeros before it, so that a multiple by a power of x is a slice that starts earlier.
-const PAD: usize = 256;
+/// Room for the widest row (2·255 + 1 cells), read from up to 255 cells behind its beginning.
+const ROOM: usize = 3 * WIDTH;
 
-/// Λ(x), and Λ(x)·S(x) mod x^r.
-struct Pair {
-    locator: [u8; PAD + WIDTH],
-    product: [u8; PAD + WIDTH],
+/// After n of r steps: from the cell `first` on the coefficients of Λ·S from x^n up, of which the first is the
+/// discrepancy, and from the cell `first` + r - n + (the longest register) on those of Λ.
+struct Cells {
+    cells: [u8; ROOM],
+    first: usize,
 }
 
-impl Pair {
+impl Cells {
     fn new() -> Box<Self> {
         Box::new(Self {
-            locator: [0; PAD + WIDTH],
-            product: [0; PAD + WIDTH],
+            cells: [0; ROOM],
+            first: 0,
         })
+    }
+
+    fn from(&self, cell: usize) -> &[u8] {
+        &self.cells[self.first + cell..]
     }
 }
 
@@ -54,10 +60,10 @@ pub(super) struct Found {
 pub(super) struct Solver {
     kernel: Kernel,
     powers: Vec<&'static [u8]>,
-    current: Box<Pair>,
-    /// The pair before the last change of length.
-    before: Box<Pair>,
-    next: Box<Pair>,
+    current: Box<Cells>,
+    /// The cells before the last change of length.
+    before: Box<Cells>,
+    next: Box<Cells>,
     coefficients: [u8; 3 * WIDTH],
     values: [[u8; WIDTH]; 3],
     found: Vec<Found>,
@@ -68,9 +74,9 @@ impl Solver {
         Self {
             kernel,
             powers: INVERSE_POWERS.iter().map(|row| &row[..]).collect(),
-            current: Pair::new(),
-            before: Pair::new(),
-            next: Pair::new(),
+            current: Cells::new(),
+            before: Cells::new(),
+            next: Cells::new(),
             coefficients: [0; 3 * WIDTH],
             values: [[0; WIDTH]; 3],
             found: Vec::with_capacity(WIDTH),
@@ -87,36 +93,38 @@ impl Solver {
         if s > r || r >= WIDTH {
             return None;
         }
-        let length = self.register(syndromes, erasures);
-        if 2 * length > r + s {
+        let longest = (r + s) / 2;
+        let length = self.register(syndromes, erasures, longest);
+        if length > longest {
             return None;
         }
-        self.evaluate(length);
+        self.evaluate(length, longest);
         self.found.clear();
         let [locator, odd, evaluator] = &self.values;
-        for x in 1..=255_u8 {
-            let at = usize::from(x);
-            if locator[at] == 0 {
-                // Forney: Y = X·Ω(1/X) / Λ'(1/X), where Λ'(1/X) is X times the odd part of Λ(1/X).
-                self.found.push(Found {
-                    x,
-                    y: div(evaluator[at], odd[at]),
-                });
-            }
+        for x in memchr::memchr_iter(0, &locator[1..]).map(|i| i + 1) {
+            // Forney: Y = X·Ω(1/X) / Λ'(1/X) with Ω = Λ·S mod x^r, where Λ'(1/X) is X times the odd part of
+            // Λ(1/X). Λ·S is zero there, so that Ω(1/X) is X^-r times the value of what lies above x^r.
+            let value = mul(INVERSE_POWERS[r][x], evaluator[x]);
+            self.found.push(Found {
+                x: x as u8,
+                y: div(value, odd[x]),
+            });
         }
         (self.found.len() == length).then_some(&self.found[..])
     }
 
-    /// Berlekamp and Massey. Leaves Λ and Λ·S in `current`, and returns the length of the register.
-    fn register(&mut self, syndromes: &[u8], erasures: &[u8]) -> usize {
+    /// Berlekamp and Massey. Returns the length of the register; if that is at most `longest`, Λ and Λ·S
+    /// above x^r are left in `current`. (If not, one ran into the other, which makes it no shorter.)
+    fn register(&mut self, syndromes: &[u8], erasures: &[u8], longest: usize) -> usize {
         let (r, s) = (syndromes.len(), erasures.len());
-        // Whole vectors: what lies above the degree r never comes down again.
-        let width = (r + 1).next_multiple_of(64).min(WIDTH);
-        let first = &mut *self.current;
-        first.locator[PAD..].fill(0);
-        first.product[PAD..].fill(0);
-        first.locator[PAD] = 1;
-        first.product[PAD..PAD + r].copy_from_slice(syndromes);
+        // Whole vectors.
+        let width = (r + longest + 1).next_multiple_of(64);
+        for state in [&mut self.current, &mut self.next] {
+            state.cells.fill(0);
+            state.first = 0;
+        }
+        self.current.cells[..r].copy_from_slice(syndromes);
+        self.current.cells[r + longest] = 1;
         for &x in erasures {
             // Times 1 - X·x.
             combine(
@@ -124,19 +132,17 @@ impl Solver {
                 width,
                 &mut self.next,
                 (1, &self.current),
-                (x, &self.current, 1),
+                (x, &self.current),
             );
             std::mem::swap(&mut self.current, &mut self.next);
         }
-        self.before.locator.copy_from_slice(&self.current.locator);
-        self.before.product.copy_from_slice(&self.current.product);
-        let mut length = s;
-        // `before` was made `shift` steps ago, with the discrepancy `scale`.
-        let (mut scale, mut shift) = (1, 1);
+        self.before.cells.copy_from_slice(&self.current.cells);
+        self.before.first = self.current.first;
+        let (mut length, mut scale) = (s, 1);
         for step in s..r {
-            let discrepancy = self.current.product[PAD + step];
+            let discrepancy = self.current.from(0)[0];
             if discrepancy == 0 {
-                shift += 1;
+                self.current.first += 1;
                 continue;
             }
             combine(
@@ -144,26 +150,23 @@ impl Solver {
                 width,
                 &mut self.next,
                 (scale, &self.current),
-                (discrepancy, &self.before, shift),
+                (discrepancy, &self.before),
             );
             if 2 * length <= step + s {
                 length = step + s + 1 - length;
-                std::mem::swap(&mut self.before, &mut self.current);
                 scale = discrepancy;
-                shift = 1;
-            } else {
-                shift += 1;
+                self.current.first += 1;
+                std::mem::swap(&mut self.before, &mut self.current);
             }
             std::mem::swap(&mut self.current, &mut self.next);
         }
         length
     }
 
-    /// The values of Λ, of its odd part and of Ω = Λ·S mod x^length at 1/x, for every element x.
-    fn evaluate(&mut self, length: usize) {
-        let locator = &self.current.locator[PAD..=PAD + length];
-        // Λ·S has no terms from x^length to x^(r-1): that is what the register generates.
-        let product = &self.current.product[PAD..PAD + length];
+    /// The values of Λ, of its odd part and of what Λ·S has above x^r at 1/x, for every element x.
+    fn evaluate(&mut self, length: usize, longest: usize) {
+        let locator = &self.current.from(longest)[..=length];
+        let product = &self.current.from(0)[..length];
         let columns = self.coefficients.chunks_exact_mut(3);
         for (degree, (column, &coefficient)) in columns.zip(locator).enumerate() {
             column[0] = coefficient;
@@ -181,27 +184,20 @@ impl Solver {
     }
 }
 
-/// `out` = a·x + b·y·x^shift, up to the degree `width` - 1.
+/// One step: `out` = a·(x without its first cell) + b·y, in the first `width` cells.
 fn combine(
     kernel: Kernel,
     width: usize,
-    out: &mut Pair,
-    (a, x): (u8, &Pair),
-    (b, y, shift): (u8, &Pair, usize),
+    out: &mut Cells,
+    (a, x): (u8, &Cells),
+    (b, y): (u8, &Cells),
 ) {
-    let (to, from) = (PAD..PAD + width, PAD - shift..PAD - shift + width);
+    out.first = 0;
     kernel.apply(
         &[a, b],
         1,
         0,
-        &[&x.locator[to.clone()], &y.locator[from.clone()]],
-        &mut [&mut out.locator[to.clone()]],
-    );
-    kernel.apply(
-        &[a, b],
-        1,
-        0,
-        &[&x.product[to.clone()], &y.product[from]],
-        &mut [&mut out.product[to]],
+        &[&x.from(1)[..width], &y.from(0)[..width]],
+        &mut [&mut out.cells[..width]],
     );
 }
