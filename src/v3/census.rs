@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::geometry::Geometry;
-use super::heal::{Healer, Outcome, Target};
+use super::heal::{Healer, Outcome, Target, Tools};
 use super::order::Order;
 use super::replica::{Region, regions};
 use super::scan::{Piece, Survey, Vote};
-use super::sealed::Opener;
 use super::sector::{ArchiveId, Kind};
 use super::table::{Census, Entry, TableBlock};
 use crate::error::Damage;
@@ -104,7 +103,7 @@ pub(super) fn healed_tables(healer: &Healer, surveys: &[Survey]) -> Result<HashM
     let mut claims: Vec<_> = claims.into_iter().collect();
     claims.sort_by_key(|(_, claim)| std::cmp::Reverse(claim.hits));
     let mut blocks = HashMap::new();
-    let mut opener = Opener::new()?;
+    let mut tools = Tools::new()?;
     for ((block, k), claim) in claims {
         let regions = claim.regions(healer);
         let sectors: usize = regions.iter().map(|region| region.count).sum();
@@ -119,7 +118,7 @@ pub(super) fn healed_tables(healer: &Healer, surveys: &[Survey]) -> Result<HashM
             k,
             entry: None,
         };
-        if let (Outcome::Healed(healed), _) = healer.heal(&regions, target, None, &mut opener)? {
+        if let (Outcome::Healed(healed), _) = healer.heal(&regions, target, None, &mut tools)? {
             blocks.entry(block).or_insert(healed.data);
         }
     }
@@ -135,7 +134,7 @@ pub(super) fn heal_walked_tables(
 ) -> Result<()> {
     let ks = walked.values().map(|vote| vote.k).collect();
     let order = Order::new(healer.loom.geometry, lag, ks);
-    let mut opener = Opener::new()?;
+    let mut tools = Tools::new()?;
     for (&block, vote) in walked.iter().filter(|(_, vote)| vote.kind == Kind::Table) {
         if blocks.contains_key(&block) {
             continue;
@@ -147,7 +146,7 @@ pub(super) fn heal_walked_tables(
             entry: None,
         };
         let regions = regions(&healer.replicas, &order, block);
-        if let (Outcome::Healed(healed), _) = healer.heal(&regions, target, None, &mut opener)? {
+        if let (Outcome::Healed(healed), _) = healer.heal(&regions, target, None, &mut tools)? {
             blocks.insert(block, healed.data);
         }
     }

@@ -4,13 +4,12 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::geometry::Geometry;
-use super::heal::{Findings, Healer, Outcome, Rung};
+use super::heal::{Findings, Healer, Outcome, Rung, Tools};
 use super::keys::Keys;
 use super::open::Structure;
 use super::page::Page;
 use super::payload::Payload;
 use super::replica::{all_regions, regions};
-use super::sealed::Opener;
 use super::sector::{Kind, is_intact};
 use super::segments::Segments;
 use crate::error::{Damage, FailedBlock, older_page};
@@ -101,12 +100,7 @@ impl Container {
     }
 
     /// Heals one block, if need be with a scan of the whole file.
-    pub(super) fn heal(
-        &self,
-        block: u64,
-        keys: Option<&Keys>,
-        opener: &mut Opener,
-    ) -> Result<Found> {
+    pub(super) fn heal(&self, block: u64, keys: Option<&Keys>, tools: &mut Tools) -> Result<Found> {
         let Structure {
             order,
             healer,
@@ -119,7 +113,7 @@ impl Container {
             &regions(&healer.replicas, order, block),
             target,
             keys,
-            opener,
+            tools,
         )?;
         if matches!(result.0, Outcome::Lost) {
             let healer = match self.scanned.get() {
@@ -131,7 +125,7 @@ impl Container {
                 }
             };
             let everywhere = all_regions(&healer.replicas, order, block);
-            result = healer.heal(&everywhere, target, keys, opener)?;
+            result = healer.heal(&everywhere, target, keys, tools)?;
         }
         let (outcome, findings) = result;
         Ok(match outcome {
@@ -163,10 +157,10 @@ impl Container {
         self.each_block(
             || {
                 let (this, unlocked) = (Arc::clone(self), unlocked.cloned());
-                let mut opener = Opener::new()?;
+                let mut tools = Tools::new()?;
                 Ok(move |block: u64| {
                     let keys = unlocked.as_ref().map(Payload::keys);
-                    let found = match this.heal(block, keys, &mut opener) {
+                    let found = match this.heal(block, keys, &mut tools) {
                         Err(Error::Authentication(_)) => return Ok(None),
                         found => found?,
                     };

@@ -1,6 +1,7 @@
 //! The sectors that were read for one block, sorted by how far they can be believed.
 
 use std::cmp::Reverse;
+use std::io;
 use std::ops::Range;
 
 use super::block::Loom;
@@ -48,6 +49,62 @@ struct Near {
     index: usize,
 }
 
+/// How the sectors of a block are read.
+#[derive(Clone, Copy)]
+pub(super) enum Look<'a> {
+    /// Those that were read ahead are not read anew. Of the bad sectors of a region the first is read once
+    /// more, and all of them if that differs.
+    First(&'a Ahead),
+    /// All of them, and the bad ones once more.
+    Thorough,
+}
+
+/// A range of the first replica that was read in the hope that nothing else need be.
+#[derive(Default)]
+pub(super) struct Ahead {
+    offset: u64,
+    bytes: Pages,
+}
+
+impl Ahead {
+    /// Reads a range; what is behind the end of the source is missing in what is returned.
+    pub(super) fn read(
+        &mut self,
+        source: &dyn Source,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<&[u8]> {
+        self.clear();
+        self.bytes.resize(len);
+        let read = source.read_full_at(&mut self.bytes, offset)?;
+        self.offset = offset;
+        self.bytes.resize(read);
+        Ok(&self.bytes)
+    }
+
+    /// Forgets what was read.
+    pub(super) fn clear(&mut self) {
+        self.bytes.resize(0);
+    }
+
+    /// As [`Source::read_full_at`], but what was read before is not read anew.
+    fn read_full_at(&self, source: &dyn Source, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let end = self.offset + self.bytes.len() as u64;
+        let inside = offset <= self.offset && end <= offset + buf.len() as u64;
+        if self.bytes.is_empty() || !inside {
+            return source.read_full_at(buf, offset);
+        }
+        let (before, rest) = buf.split_at_mut((self.offset - offset) as usize);
+        let (known, behind) = rest.split_at_mut(self.bytes.len());
+        known.copy_from_slice(&self.bytes);
+        let read = source.read_full_at(before, offset)?;
+        if read < before.len() {
+            return Ok(read);
+        }
+        Ok(read + known.len() + source.read_full_at(behind, end)?)
+    }
+}
+
 /// The sectors of one region as they were read: beginning with sector `first` of the hand.
 struct Reading<'a> {
     region: &'a Region,
@@ -63,15 +120,14 @@ struct Reading<'a> {
 }
 
 impl Hand {
-    /// Reads the regions and sorts their sectors. Of the bad sectors of a region the first is read once more,
-    /// and all of them if that differs, or if the reading shall be `thorough`.
+    /// Reads the regions and sorts their sectors.
     pub(super) fn gather(
         loom: &Loom,
         replicas: &[Replica],
         regions: &[Region],
         target: Target,
         buffers: &Pool<Pages>,
-        thorough: bool,
+        look: Look<'_>,
     ) -> Result<(Hand, Findings)> {
         let geometry = &loom.geometry;
         let regions = bounded(regions, replicas.len());
@@ -98,7 +154,7 @@ impl Hand {
             let slots = geometry.slots(region.copy, target.k);
             let slots = slots.skip(region.position).take(region.count).collect();
             let replica = &replicas[region.replica];
-            let (reading, unstable) = hand.read(replica, region, first, slots, thorough)?;
+            let (reading, unstable) = hand.read(replica, region, first, slots, look)?;
             findings.unstable += unstable;
             let in_place = hand.sort(loom, target, &reading, &mut forged, &mut near);
             if region.canonical && region.replica == 0 {
@@ -122,21 +178,25 @@ impl Hand {
         Ok((hand, findings))
     }
 
-    /// Reads a region; sectors that are not intact are read once more, one of them or all, and the number of
-    /// those that differ then is returned too.
+    /// Reads a region; the number of sectors that differed when they were read once more is returned too.
     fn read<'a>(
         &mut self,
         replica: &Replica,
         region: &'a Region,
         first: usize,
         slots: Vec<u8>,
-        thorough: bool,
+        look: Look<'_>,
     ) -> Result<(Reading<'a>, u64)> {
         let size = self.sector_size;
         let source = &*replica.source;
         let (before, bytes) = self.bytes.split_at_mut(first * size);
         let bytes = &mut bytes[..region.count * size];
-        let read = source.read_full_at(bytes, region.offset)?;
+        let read = match look {
+            Look::First(ahead) if region.replica == 0 => {
+                ahead.read_full_at(source, bytes, region.offset)?
+            }
+            _ => source.read_full_at(bytes, region.offset)?,
+        };
         // The buffer still holds the sectors of an earlier block.
         bytes[read..].fill(0);
         // A sector that equals an intact one is intact, and is not hashed.
@@ -169,10 +229,9 @@ impl Hand {
                     &self.buffers,
                 )
             };
-            let tried = if thorough { bad } else { bad + 1 };
-            unstable = again(bad..tried)?;
-            if thorough || unstable > 0 {
-                unstable += again(tried..last + 1)?;
+            unstable = again(bad..bad + 1)?;
+            if matches!(look, Look::Thorough) || unstable > 0 {
+                unstable += again(bad + 1..last + 1)?;
             }
         }
         if unstable > 0 {

@@ -2,7 +2,7 @@
 
 use super::block::Loom;
 use super::geometry::Copy;
-use super::hand::Hand;
+use super::hand::{Ahead, Hand, Look};
 use super::keys::Keys;
 use super::layout::{CODE_LEN, FRAME_LEN, TAG_LEN};
 use super::order::Order;
@@ -13,7 +13,6 @@ use super::table::{Entry, TableBlock};
 use crate::pages::Pages;
 use crate::pipeline::Pool;
 use crate::rs::{Row, Trust};
-use crate::source::Source as _;
 use crate::{Error, Result};
 
 /// The block to be healed.
@@ -178,14 +177,14 @@ impl Healer {
 
     /// Rung 1: reads the data sectors of copy A and opens them. No hash and no parity is touched.
     ///
-    /// Returns whether the block opened; if so, the raw bytes are handed to `each`.
+    /// Returns whether the block opened; if so, the raw bytes are handed to `each`. If not, [`heal`](Self::heal)
+    /// does not read these sectors anew.
     pub fn open_at_once(
         &self,
         order: &Order,
         target: Target,
         keys: &Keys,
-        opener: &mut Opener,
-        scratch: &mut Scratch,
+        tools: &mut Tools,
         each: impl FnOnce(&[u8]),
     ) -> Result<bool> {
         let geometry = &self.loom.geometry;
@@ -207,21 +206,26 @@ impl Healer {
         if (from, to) != (start, start + len as u64) {
             return Ok(false);
         }
-        scratch.sectors.resize(len);
-        match source.read_full_at(&mut scratch.sectors, at) {
-            Ok(read) if read == len => {}
-            _ => return Ok(false),
+        let Tools {
+            opener,
+            ahead,
+            data,
+        } = tools;
+        let Ok(sectors) = ahead.read(source, at, len) else {
+            return Ok(false);
+        };
+        if sectors.len() < len {
+            return Ok(false);
         }
-        scratch.data.clear();
-        for sector in scratch.sectors.chunks_exact(size) {
-            scratch
-                .data
-                .extend_from_slice(&sector[FRAME_LEN..size - TAG_LEN]);
+        data.clear();
+        for sector in sectors.chunks_exact(size) {
+            data.extend_from_slice(&sector[FRAME_LEN..size - TAG_LEN]);
         }
         let place = target.place(&self.loom);
-        match opener.open(keys, geometry, place, &mut scratch.data) {
+        match opener.open(keys, geometry, place, data) {
             Ok(raw) => {
                 each(raw);
+                ahead.clear();
                 Ok(true)
             }
             // A checksum that fails is memory that erred, perhaps only now.
@@ -242,14 +246,15 @@ impl Healer {
         regions: &[Region],
         target: Target,
         keys: Option<&Keys>,
-        opener: &mut Opener,
+        tools: &mut Tools,
     ) -> Result<(Outcome, Findings)> {
-        let (outcome, found) = self.attempt(regions, target, keys, opener, false)?;
+        let (outcome, found) = self.attempt(regions, target, keys, tools, false)?;
+        tools.ahead.clear();
         if let Outcome::Healed(_) = outcome {
             return Ok((outcome, found));
         }
         // A failing disk takes seconds for a sector, so all of them are tried again only now.
-        let (outcome, mut findings) = self.attempt(regions, target, keys, opener, true)?;
+        let (outcome, mut findings) = self.attempt(regions, target, keys, tools, true)?;
         findings.unstable = findings.unstable.max(found.unstable);
         Ok((outcome, findings))
     }
@@ -261,12 +266,17 @@ impl Healer {
         regions: &[Region],
         target: Target,
         keys: Option<&Keys>,
-        opener: &mut Opener,
+        tools: &mut Tools,
         thorough: bool,
     ) -> Result<(Outcome, Findings)> {
         let (loom, buffers) = (&self.loom, &self.buffers);
+        let Tools { opener, ahead, .. } = tools;
+        let look = match thorough {
+            false => Look::First(ahead),
+            true => Look::Thorough,
+        };
         let (hand, mut findings) =
-            Hand::gather(loom, &self.replicas, regions, target, &self.pages, thorough)?;
+            Hand::gather(loom, &self.replicas, regions, target, &self.pages, look)?;
         if thorough && findings.unstable == 0 {
             return Ok((Outcome::Lost, findings));
         }
@@ -476,11 +486,23 @@ fn entry_of(loom: &Loom, hand: &Hand, target: Target, data: &[u8]) -> Entry {
 /// A row for the decoder: slot, bytes, where copies of it differ, and whether it is certain.
 type Believed = (u8, Vec<u8>, Option<Vec<u8>>, bool);
 
-/// Memory that rung 1 uses again and again.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    sectors: Pages,
+/// What one thread opens and heals blocks with.
+pub struct Tools {
+    opener: Opener,
+    /// The data sectors that rung 1 read.
+    ahead: Ahead,
     data: Vec<u8>,
+}
+
+impl Tools {
+    /// Tools with memory of their own.
+    pub fn new() -> Result<Self> {
+        Ok(Tools {
+            opener: Opener::new()?,
+            ahead: Ahead::default(),
+            data: Vec::new(),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,11 @@ use super::census::{
     census_by_votes, heal_walked_tables, healed_tables, order_of, read_table, table_entries,
 };
 use super::geometry::{Copy, Geometry};
-use super::heal::{Healer, Outcome, Target};
+use super::heal::{Healer, Outcome, Target, Tools};
 use super::order::Order;
 use super::page::Page;
 use super::replica::{Region, Replica};
 use super::scan::Survey;
-use super::sealed::Opener;
 use super::search::{Found, find_page, newest_page, vote};
 use super::sector::{Kind, is_intact};
 use super::table::{Census, Entry};
@@ -129,7 +128,7 @@ impl Structure {
                 k,
                 entry: None,
             };
-            let healed = healer.heal(&[region], target, None, &mut Opener::new()?)?;
+            let healed = healer.heal(&[region], target, None, &mut Tools::new()?)?;
             let (Outcome::Healed(healed), _) = healed else {
                 return Ok(None);
             };

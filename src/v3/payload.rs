@@ -5,10 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::container::Container;
-use super::heal::{Rung, Scratch};
+use super::heal::{Rung, Tools};
 use super::keys::Keys;
 use super::manifest::{Entry, MEDIA_TAR, Manifest};
-use super::sealed::Opener;
 use super::table;
 use crate::error::{Damage, FailedBlock};
 use crate::report::Report;
@@ -35,8 +34,7 @@ struct Opened {
 /// What a worker reads blocks with.
 struct Worker {
     payload: Payload,
-    opener: Opener,
-    scratch: Scratch,
+    tools: Tools,
 }
 
 impl Payload {
@@ -361,18 +359,13 @@ impl Worker {
     fn new(payload: Payload) -> Result<Self> {
         Ok(Worker {
             payload,
-            opener: Opener::new()?,
-            scratch: Scratch::default(),
+            tools: Tools::new()?,
         })
     }
 
     /// The raw bytes of a block: at once if it is clean, else by healing. `None` if it is lost.
     fn open(&mut self, block: u64) -> Result<Option<Opened>> {
-        let Worker {
-            payload,
-            opener,
-            scratch,
-        } = self;
+        let Worker { payload, tools } = self;
         let structure = payload.container.structure();
         let buffers = &structure.healer.buffers;
         let (order, target) = (&structure.order, structure.target(block));
@@ -380,13 +373,13 @@ impl Worker {
         let mut raw = buffers.take();
         raw.clear();
         let healer = &structure.healer;
-        let at_once = healer.open_at_once(order, target, keys, opener, scratch, |bytes| {
+        let at_once = healer.open_at_once(order, target, keys, tools, |bytes| {
             raw.extend_from_slice(bytes);
         })?;
         let (mut rung, mut bad) = (Rung::Clean, 0);
         if !at_once {
             buffers.give(raw);
-            let found = payload.container.heal(block, Some(keys), opener)?;
+            let found = payload.container.heal(block, Some(keys), tools)?;
             if let Some(data) = found.data {
                 buffers.give(data);
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::block::Sectors;
 use super::container::{Container, Found};
+use super::heal::Tools;
 use super::scan::Survey;
-use super::sealed::Opener;
 use super::search::has_other_page;
 use super::table::{self, Entry};
 use crate::pages::Pages;
@@ -26,9 +26,9 @@ impl Container {
         self.each_block(
             || {
                 let this = Arc::clone(self);
-                let mut opener = Opener::new()?;
+                let mut tools = Tools::new()?;
                 Ok(move |block: u64| {
-                    let found = this.heal(block, None, &mut opener)?;
+                    let found = this.heal(block, None, &mut tools)?;
                     let entry = this.entry(block, &found)?;
                     let sectors = match &found.data {
                         Some(data) => Some(this.weave(block, data)?),
@@ -125,9 +125,9 @@ impl Container {
         self.each_block(
             || {
                 let this = Arc::clone(self);
-                let mut opener = Opener::new()?;
+                let mut tools = Tools::new()?;
                 Ok(move |block: u64| {
-                    let found = this.heal(block, None, &mut opener)?;
+                    let found = this.heal(block, None, &mut tools)?;
                     let entry = this.entry(block, &found)?;
                     match &found.data {
                         Some(data) if found.findings.bad > 0 => {
