@@ -47,18 +47,7 @@ impl Truth {
         }
     }
 
-    /// Block and slot of a sector, if it is one of this container as it was written.
-    pub fn place_of(&self, sector: &[u8]) -> Option<(u64, u8)> {
-        // Most bytes are none.
-        if !sector.starts_with(&self.file[..4]) {
-            return None;
-        }
-        let index = (0..self.map.len()).find(|index| self.sector(*index) == sector)?;
-        let (_, block, slot) = self.map[index];
-        Some((block, slot))
-    }
-
-    fn sector(&self, index: usize) -> &[u8] {
+    pub(crate) fn sector(&self, index: usize) -> &[u8] {
         let size = self.forge.geo.size();
         &self.file[index * size..(index + 1) * size]
     }

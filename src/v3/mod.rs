@@ -12,6 +12,7 @@ pub mod keys;
 #[cfg(test)]
 mod known;
 pub mod layout;
+mod majority;
 pub mod manifest;
 pub mod open;
 pub mod order;

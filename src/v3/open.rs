@@ -13,7 +13,7 @@ use super::order::Order;
 use super::page::Page;
 use super::replica::{Region, Replica};
 use super::scan::Survey;
-use super::search::{Found, find_page, newest_page, vote};
+use super::search::{Found, find_page, first_page, newest_page};
 use super::sector::{Kind, is_intact};
 use super::table::{Census, Entry};
 use super::walk::walk;
@@ -311,7 +311,7 @@ impl Structure {
 fn page_of_others(sources: &[Arc<dyn Source>], options: &OpenOptions) -> Result<Found> {
     let mut lost = None;
     for source in sources {
-        let found = match vote(&**source, options.generation) {
+        let found = match first_page(&**source, options.generation) {
             Err(error @ (Error::Damaged(_) | Error::NotDbs(_))) => {
                 lost.get_or_insert(error);
                 continue;

@@ -5,12 +5,13 @@
 //! known, pieces become segments. So memory grows with the number of breaks.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use memchr::memmem;
 
 use super::geometry::{Copy, Geometry};
 use super::layout::{FRAME_LEN, MAGIC, VERSION};
-use super::sector::{ArchiveId, Frame, Kind};
+use super::sector::{ArchiveId, Frame, Kind, is_page};
 use crate::source::Source;
 use crate::{Error, Limits, Result};
 
@@ -52,7 +53,7 @@ pub struct Survey {
     pub pieces: Vec<Piece>,
     /// Where end sectors lie, and the number of blocks they state.
     pub ends: Vec<(u64, u64)>,
-    /// Offsets of frames with slot 0: header pages.
+    /// Where header pages of the archive lie, valid or not.
     pub pages: Vec<u64>,
     /// Whether there are frames of other archives.
     foreign: bool,
@@ -98,11 +99,14 @@ impl Piece {
 }
 
 /// Header pages that a survey remembers, which is plenty for a vote.
-const PAGES_MAX: usize = 1 << 16;
+pub(super) const PAGES_MAX: usize = 1 << 16;
 
 /// Calls `each` with the offset and the first [`FRAME_LEN`] bytes of everything that looks like a
-/// sector of version 3.
-pub fn frames(source: &dyn Source, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+/// sector of version 3, until it breaks off.
+pub fn frames(
+    source: &dyn Source,
+    mut each: impl FnMut(u64, &[u8]) -> Result<ControlFlow<()>>,
+) -> Result<()> {
     let needle = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], VERSION];
     let finder = memmem::Finder::new(&needle);
     let mut window = vec![0; WINDOW + FRAME_LEN];
@@ -116,7 +120,10 @@ pub fn frames(source: &dyn Source, mut each: impl FnMut(u64, &[u8]) -> Result<()
             if start + FRAME_LEN > filled {
                 break;
             }
-            each(at + start as u64, &window[start..start + FRAME_LEN])?;
+            let frame = &window[start..start + FRAME_LEN];
+            if each(at + start as u64, frame)?.is_break() {
+                return Ok(());
+            }
             from = start + needle.len();
         }
         if read == 0 || filled < window.len() {
@@ -144,28 +151,7 @@ impl Survey {
         let most = limits.memory / 8 / size_of::<Piece>() as u64;
         let mut survey = Survey::default();
         frames(source, |offset, bytes| {
-            let Ok((_, frame)) = super::sector::frame(bytes) else {
-                return Ok(());
-            };
-            let distance = frame
-                .archive
-                .iter()
-                .zip(archive)
-                .map(|(a, b)| (a ^ b).count_ones());
-            if distance.sum::<u32>() > ID_BITS {
-                survey.foreign = true;
-                return Ok(());
-            }
-            if frame.slot == 0 && survey.pages.len() < PAGES_MAX {
-                survey.pages.push(offset);
-            }
-            if frame.kind == Kind::End {
-                if frame.slot == 0 && survey.ends.len() < PAGES_MAX {
-                    survey.ends.push((offset, frame.block));
-                }
-                return Ok(());
-            }
-            survey.add(geometry, offset, frame);
+            survey.note(archive, geometry, offset, bytes);
             let got = survey.pieces.len() as u64;
             if got > most {
                 let what = "number of pieces that the sectors of the file lie in";
@@ -175,9 +161,31 @@ impl Survey {
                     limit: most,
                 });
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(survey)
+    }
+
+    /// Takes over what may be the frame of a sector.
+    fn note(&mut self, archive: &ArchiveId, geometry: &Geometry, offset: u64, bytes: &[u8]) {
+        if is_page(bytes) && bytes[16..FRAME_LEN] == archive[..] && self.pages.len() < PAGES_MAX {
+            self.pages.push(offset);
+        }
+        let Ok((_, frame)) = super::sector::frame(bytes) else {
+            return;
+        };
+        let distance = frame
+            .archive
+            .iter()
+            .zip(archive)
+            .map(|(a, b)| (a ^ b).count_ones());
+        if distance.sum::<u32>() > ID_BITS {
+            self.foreign = true;
+        } else if frame.kind != Kind::End {
+            self.add(geometry, offset, frame);
+        } else if frame.slot == 0 && self.ends.len() < PAGES_MAX {
+            self.ends.push((offset, frame.block));
+        }
     }
 
     /// Whether all that was found is of other archives.

@@ -130,6 +130,12 @@ pub fn frame(input: &[u8]) -> IResult<&[u8], Frame> {
     ))
 }
 
+/// Whether these bytes begin like the sector of a header page: magic, version and slot say so.
+#[must_use]
+pub fn is_page(bytes: &[u8]) -> bool {
+    bytes.len() >= FRAME_LEN && bytes[..4] == MAGIC && bytes[4] == VERSION && bytes[6] == 0
+}
+
 /// A sector as it was read: a view that borrows the bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Sector<'a> {

@@ -113,6 +113,18 @@ forged-slots-no-table | zero AT.1,4,5 BT.1,6,7 A1.0 B1.0; forge A1.4+6=0802; for
     );
     heal(
         set,
+        "other-archive-behind-torn",
+        "Another archive follows, and the tag of the first sector does not hold: its page proves itself, and counts.",
+        BLOCKS,
+        |h| {
+            let all = h.base.bytes.len();
+            let bit = (h.size() - 1) * 8;
+            h.flip(0, 0, 0, &[bit])
+                .line(format!("include {all} open/passphrase-utf8.vec"))
+        },
+    );
+    heal(
+        set,
         "other-archive-before-in-part",
         "The rest of another archive stands before this one, with the only header page at an end of the file \
          being this one's.",

@@ -5,12 +5,24 @@ use super::forge::*;
 use super::{Expect, Set};
 
 pub fn add(set: &mut Set) {
-    heal(
-        set,
-        "pages-one-left",
-        "All header pages but one in the middle are wiped, the end sector too.",
-        BLOCKS,
-        |mut h| {
+    for (name, comment, bit) in [
+        (
+            "pages-one-left",
+            "All header pages but one in the middle are wiped, the end sector too.",
+            None,
+        ),
+        (
+            "page-left-torn",
+            "The only header page that is left stands in a sector whose tag does not hold: the page proves itself.",
+            Some(511 * 8),
+        ),
+        (
+            "page-left-magic",
+            "The only header page that is left stands in a sector whose magic has a wrong bit.",
+            Some(3),
+        ),
+    ] {
+        heal(set, name, comment, BLOCKS, |mut h| {
             for block in 0..h.base.forge.n() {
                 for copy in 0..2 {
                     if (copy, block) != (0, 3) {
@@ -18,9 +30,12 @@ pub fn add(set: &mut Set) {
                     }
                 }
             }
+            if let Some(bit) = bit {
+                h = h.flip(0, 3, 0, &[bit]);
+            }
             h.steps("zero E")
-        },
-    );
+        });
+    }
     heal_all(
         set,
         BLOCKS,
@@ -183,4 +198,15 @@ fn forged_pages(set: &mut Set) {
             h.write(0, block, 0, &sector)
         });
     }
+    // Of the same generation, as any other block has it.
+    let lagging = page(&|p| p[8] = 1);
+    let sector = forge.sector(forge.blocks[1].kind, 0, forge.k(1), 1, &lagging);
+    heal(
+        set,
+        "page-forged-before-last",
+        "The first sector is lost, and a page with another lag stands behind it: that of the last sector is looked at \
+         before those between.",
+        BLOCKS,
+        |h| h.zero(0, 0, &[0]).write(0, 1, 0, &sector),
+    );
 }

@@ -11,9 +11,8 @@ from itertools import combinations
 from .bits import majority
 from .errors import Damaged, NotDbs, Unsupported
 from .page import KEY_SLOT_SIZE, Page, parse_page, record_size, room
-from .sector import END, FRAME_SIZE, MAGIC, MAGIC_VERSION, SIZES, Frame, distance, tag_holds
+from .sector import FRAME_SIZE, MAGIC, MAGIC_VERSION, SIZES, Frame, distance, tag_holds
 
-KINDS = (0, 1, 2, 3, END)
 FRAMES_FOR_A_VOTE = 4096
 BITS_TO_TRY = 16
 
@@ -106,23 +105,35 @@ class Source:
 
     def _archive_id(self, intact: list[tuple[int, Frame]]) -> bytes:
         """Section 20.2."""
-        ends = []
-        for at in (0, len(self.data) - self.S):
-            if at >= 0 and self.data[at : at + 5] == MAGIC_VERSION:
-                page = parse_page(self.payload(at), self.frame(at).archive, self.S)
-                if page:
-                    ends.append(page.archive)
-        if ends and ends[0] == ends[-1]:
-            return ends[0]
-        for at, frame in intact:
-            if frame.slot == 0 and parse_page(self.payload(at), frame.archive, self.S):
-                return frame.archive
+        for at in self._page_places():
+            archive = self.frame(at).archive
+            if parse_page(self.payload(at), archive, self.S):
+                return archive
+        page = self._damaged_page()
+        if page:
+            return page.archive
         frames = [self.data[at : at + FRAME_SIZE] for at in self.grid() if near_magic(self.data, at)]
         if not frames:
             frames = [f.pack() for _, f in intact]
         if not frames:
             raise NotDbs("no sector of a .dbs file")
         return majority(frames[:FRAMES_FOR_A_VOTE])[0][16:32]
+
+    def _page_places(self) -> Iterator[int]:
+        """Offsets of sectors with magic, version and slot of a header page, in the order of section 20.2."""
+        last = len(self.data) - FRAME_SIZE - record_size(self.S)
+        for at in dict.fromkeys((0, len(self.data) - self.S, *hits(self.data, MAGIC_VERSION))):
+            if 0 <= at <= last and self.data[at : at + 5] == MAGIC_VERSION and self.data[at + 6] == 0:
+                yield at
+
+    def _damaged_page(self) -> Page | None:
+        """The newest page that proves itself in a frame whose magic or version is damaged (20.4 step 3)."""
+        pages = []
+        for at in self.grid():
+            wrong = distance(self.data[at : at + 5], MAGIC_VERSION)
+            if 0 < wrong <= 8 and self.data[at + 6] == 0:
+                pages.append(parse_page(self.payload(at), self.frame(at).archive, self.S))
+        return max((p for p in pages if p), key=lambda p: p.generation, default=None)
 
     def grid(self) -> range:
         """Offsets of sectors if nothing is shifted."""
@@ -141,21 +152,18 @@ class Source:
 
     @cached_property
     def pages(self) -> list[Page]:
-        """The different valid pages in the order of the file, or one by majority (20.4 step 3)."""
+        """The different valid pages in the order of section 20.2, or one by majority (20.4 step 3)."""
         found: dict[bytes, Page] = {}
-        places = {o for o, f in self.intact if f.slot == 0 and f.kind in KINDS}
-        places |= {at for at in hits(self.data, MAGIC_VERSION) if self.data[at + 6 : at + 7] == b"\0"}
-        places |= {0, len(self.data) - self.S}
         seen: set[bytes] = set()
-        for at in sorted(places):
-            raw = self.payload(at) if at >= 0 else b""
-            if raw and raw not in seen:
+        for at in self._page_places():
+            raw = self.payload(at)
+            if self.frame(at).archive == self.archive and raw not in seen:
                 seen.add(raw)
                 page = parse_page(raw, self.archive, self.S)
                 if page:
                     found.setdefault(page.record, page)
         if not found:
-            page = self._page_by_majority()
+            page = self._damaged_page() or self._page_by_majority()
             if page:
                 found[page.record] = page
         return list(found.values())
