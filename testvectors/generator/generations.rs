@@ -198,6 +198,15 @@ fn forged_pages(set: &mut Set) {
             h.write(0, block, 0, &sector)
         });
     }
+    let newer = page(&|p| (p[1], p[8], p[12]) = (1, 1, 5));
+    let sector = forge.sector(255, 0, 0, n, &newer);
+    set.damaged(
+        "refuse/unsupported-page-newer.vec",
+        "The last page has a higher generation, a critical flag, and another lag, which is not judged in such a page.",
+        &Expect::error("unsupported"),
+        BLOCKS,
+        &[Harm::new(&own).write(0, n, 0, &sector).lines],
+    );
     // Of the same generation, as any other block has it.
     let lagging = page(&|p| p[8] = 1);
     let sector = forge.sector(forge.blocks[1].kind, 0, forge.k(1), 1, &lagging);

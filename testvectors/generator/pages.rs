@@ -12,6 +12,7 @@ unsupported-suite               | 7=02   | Cipher suite 2.
 unsupported-suite-zero          | 7=00   | Cipher suite 0.
 unsupported-page-reserved       | 31=01  | A reserved byte of the header page is not zero.
 unsupported-page-reserved-slots | 148=01 | A byte behind the last key slot is not zero.
+unsupported-page-reserved-full  | 16=04 401=01 | The same behind as many key slots as there is room for.
 unsupported-page-judged-first   | 1=01 2=ff00 16=00 | A critical flag in a page whose sector size, K and number of key slots are illegal: the flag is looked at first.
 ";
 
@@ -20,6 +21,7 @@ invalid-page-no-slots    | 16=00 | A header page with no key slot is not valid, 
 invalid-page-slots       | 16=05 | A header page with more key slots than there is room for is not valid.
 invalid-page-data        | 3=00  | K = 0.
 invalid-page-sum         | 4=fd  | 1 + K + M_A + M_B = 257.
+invalid-page-sum-b       | 6=01 5=fc | The same sum with most of the parity in copy B.
 invalid-page-copy-b      | 6=03  | Copy B of kind 3.
 invalid-page-no-parity   | 4=00  | No parity sector at all.
 invalid-page-coded       | 6=02  | Copy B is coded and M_B = 0.
