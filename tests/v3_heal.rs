@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-#[path = "common/forge.rs"]
+#[path = "common/forge/mod.rs"]
 mod forge;
 
 use common::{Random, assert_heals, options, passphrase, write};

@@ -2,7 +2,7 @@
 //! over the smallest. The long ones: `cargo test --release --test v3_properties -- --ignored`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "common/forge.rs"]
+#[path = "common/forge/mod.rs"]
 mod forge;
 
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! What is left of a container of version 3 whose manifest is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "common/forge.rs"]
+#[path = "common/forge/mod.rs"]
 mod forge;
 
 use dbs::{Archive, Passphrase, Unlocked};

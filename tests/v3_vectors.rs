@@ -1,7 +1,7 @@
 //! Every file of `testvectors/v3` is what its header says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "common/forge.rs"]
+#[path = "common/forge/mod.rs"]
 mod forge;
 #[path = "common/vector.rs"]
 mod vector;

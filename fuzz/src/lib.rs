@@ -7,7 +7,7 @@
 #[allow(clippy::should_implement_trait)]
 pub mod common;
 pub mod damage;
-#[path = "../../tests/common/forge.rs"]
+#[path = "../../tests/common/forge/mod.rs"]
 pub mod forge;
 pub mod heal;
 pub mod hostile_tar;

@@ -7,7 +7,7 @@
 mod altered;
 mod contents;
 mod damage;
-#[path = "../../tests/common/forge.rs"]
+#[path = "../../tests/common/forge/mod.rs"]
 mod forge;
 mod forged;
 mod generations;
