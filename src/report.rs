@@ -74,6 +74,16 @@ impl Report {
         }
     }
 
+    /// Notes a file that is longer or shorter than it was written.
+    pub(crate) fn note_length(&mut self, len: u64, written: u64) {
+        if len != written {
+            self.misplaced = true;
+            self.notes.push(format!(
+                "the file has {len} bytes; it was written with {written}"
+            ));
+        }
+    }
+
     /// Notes what the disk could not read.
     pub(crate) fn note_unreadable(&mut self, source: &dyn Source) {
         let pages = source.unreadable();

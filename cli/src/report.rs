@@ -171,12 +171,17 @@ pub fn sentence(report: &Report) -> String {
 
 /// What a healed restore says.
 pub fn healed(report: &Report) -> String {
-    format!(
-        "the backup is damaged, and everything came back: {}; {} of {} healed",
-        bad(report),
-        report.blocks_healed,
-        count(report.blocks, "block")
-    )
+    let whole = "the backup is damaged, and everything came back";
+    match report.sectors_bad + report.blocks_healed {
+        // What is wrong stands in the notes.
+        0 => whole.into(),
+        _ => format!(
+            "{whole}: {}; {} of {} healed",
+            bad(report),
+            report.blocks_healed,
+            count(report.blocks, "block")
+        ),
+    }
 }
 
 /// How many sectors are bad.

@@ -183,6 +183,13 @@ fn damage_in_older_versions() {
         assert!(place.read("y.dbs") == whole, "{format}");
         place.run(&["repair", "x.dbs", "--in-place"]).code(0);
         assert!(place.read("x.dbs") == whole, "{format}");
+        // Copy A is whole.
+        place.damage("x.dbs", |bytes| bytes.truncate(bytes.len() * 2 / 3));
+        let ended = place
+            .run(&["restore", "x.dbs", "-o", "out", "--force"])
+            .code(0);
+        ended.says("it was written with").says("damaged");
+        assert!(place.read("out") == payload);
     }
 }
 

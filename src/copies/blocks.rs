@@ -137,6 +137,8 @@ impl<L: Layout> Blocks<L> {
         report.blocks_healed = healed.len() as u64;
         report.sectors_bad = report.blocks_healed;
         report.decrypted = true;
+        let size = self.layout.size();
+        report.note_length(self.source.size().unwrap_or(size), size);
         report
     }
 

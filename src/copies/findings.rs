@@ -66,14 +66,7 @@ pub(crate) fn describe<L: Layout>(
             map.moved
         ));
     }
-    let size = blocks.source.size()?;
-    if size != layout.size() {
-        report.misplaced = true;
-        report.notes.push(format!(
-            "the file has {size} bytes, and should have {}",
-            layout.size()
-        ));
-    }
+    report.note_length(blocks.source.size()?, layout.size());
     report.note_unreadable(&*blocks.source);
     Ok(())
 }

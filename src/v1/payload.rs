@@ -85,8 +85,9 @@ impl Payload {
         Ok(Reader::new(chunks, compression(manifest.compressed)))
     }
 
-    /// What reading has found so far: how many blocks were not as written in copy A. Nothing else is
-    /// looked at; [`Container::validate`](super::Container::validate) looks at everything.
+    /// What reading has found so far: how many blocks were not as written in copy A, and whether the file is
+    /// as long as it was. Nothing else is looked at; [`Container::validate`](super::Container::validate) looks
+    /// at everything.
     #[must_use]
     pub fn report(&self) -> Report {
         self.inner.blocks.report(Version::V1)

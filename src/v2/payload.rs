@@ -48,8 +48,9 @@ impl Payload {
         Ok(Reader::new(body, compression(compressed)))
     }
 
-    /// What reading has found so far: how many blocks were not as written in copy A. Nothing else is
-    /// looked at; [`Container::validate`](super::Container::validate) looks at everything.
+    /// What reading has found so far: how many blocks were not as written in copy A, and whether the file is
+    /// as long as it was. Nothing else is looked at; [`Container::validate`](super::Container::validate) looks
+    /// at everything.
     #[must_use]
     pub fn report(&self) -> Report {
         self.inner.blocks.report(Version::V2)

@@ -300,13 +300,8 @@ impl Container {
         if read < size || !is_intact(&stored) || stored != right {
             report.sectors_bad += 1;
         }
-        if self.len != order.file_len() {
-            let (len, should) = (self.len, order.file_len());
-            report.misplaced = true;
-            report.notes.push(format!(
-                "the file has {len} bytes; it was written with {should}"
-            ));
-        } else if self.first_segments().is_some_and(Segments::has_moved) {
+        report.note_length(self.len, order.file_len());
+        if !report.misplaced && self.first_segments().is_some_and(Segments::has_moved) {
             report.misplaced = true;
             report
                 .notes
@@ -319,15 +314,10 @@ impl Container {
                  cable or controller"
             ));
         }
-        self.note_unreadable(report);
-        Ok(())
-    }
-
-    /// Notes what the disks could not read of the files.
-    pub(super) fn note_unreadable(&self, report: &mut Report) {
         for replica in &self.structure.healer.replicas {
             report.note_unreadable(&*replica.source);
         }
+        Ok(())
     }
 
     pub(super) fn damage(&self, blocks: Vec<FailedBlock>) -> Damage {

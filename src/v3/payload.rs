@@ -273,11 +273,11 @@ impl Payload {
         let mut report = Report::new(Version::V3);
         report.decrypted = true;
         report.notes.clone_from(&self.container.structure().notes);
-        if range.is_empty() {
-            return Ok(report);
-        }
         let capacity = self.capacity();
-        let blocks = range.start / capacity..range.end.div_ceil(capacity);
+        let blocks = match range.is_empty() {
+            true => 0..0,
+            false => range.start / capacity..range.end.div_ceil(capacity),
+        };
         let buffers = &self.container.structure().healer.buffers;
         self.container.blocks_in_order(
             blocks,
@@ -326,7 +326,7 @@ impl Payload {
                 Ok(())
             },
         )?;
-        self.container.note_unreadable(&mut report);
+        self.container.check_end(&mut report)?;
         Ok(report)
     }
 
