@@ -256,7 +256,8 @@ def test_wrong_passphrase_and_foreign_files():
 def test_damage_is_healed_and_reported():
     Tag.objects.create(id=1, name="t")
     blob = bytearray(create_backup("x", **KDF))
-    assert validate_backup(bytes(blob), "x").clean
+    whole = bytes(blob)
+    assert validate_backup(whole, "x").clean
     blob[600:1600] = bytes(1000)
     report = validate_backup(bytes(blob), "x")
     assert report.ok and not report.clean and report.healed
@@ -265,6 +266,10 @@ def test_damage_is_healed_and_reported():
     result = restore_backup(bytes(blob), "x")
     assert result.healed is True
     assert tags("default") == {1: "t"}
+    # Copy A is whole, but the file is not.
+    for other in (whole[:-3000], whole + bytes(700)):
+        assert restore_backup(other, "x").healed is True
+    assert restore_backup(whole, "x").healed is False
 
 
 def test_a_snapshot_is_one_moment():
