@@ -509,13 +509,29 @@ impl Tools {
 mod tests {
     use std::io::{Cursor, Write};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
-    use crate::{Archive, KdfParams, OpenOptions, Passphrase, Status, Writer, WriterOptions};
+    use crate::{
+        Archive, KdfParams, OpenOptions, Passphrase, Source, Status, Writer, WriterOptions,
+    };
 
-    /// Or memory would grow with the number of blocks that are healed.
-    #[test]
-    fn no_more_buffers_come_back_than_were_taken() {
-        let passphrase = Passphrase::new("correct horse");
+    /// Bytes that count how many of them were read.
+    struct Counted(Vec<u8>, AtomicU64);
+
+    impl Source for Counted {
+        fn size(&self) -> std::io::Result<u64> {
+            self.0.size()
+        }
+
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+            let read = self.0.read_at(buf, offset)?;
+            self.1.fetch_add(read as u64, Ordering::Relaxed);
+            Ok(read)
+        }
+    }
+
+    /// A file of more than 20 blocks.
+    fn file(passphrase: &Passphrase) -> Vec<u8> {
         let mut options = WriterOptions {
             sector_shift: Some(9),
             ..WriterOptions::default()
@@ -526,7 +542,7 @@ mod tests {
             lanes: 1,
         };
         let out = Cursor::new(Vec::new());
-        let mut writer = Writer::create(out, &passphrase, options).unwrap();
+        let mut writer = Writer::create(out, passphrase, options).unwrap();
         let mut state = 1u64;
         for _ in 0..300_000 {
             state = state
@@ -534,16 +550,27 @@ mod tests {
                 .wrapping_add(1);
             writer.write_all(&state.to_be_bytes()).unwrap();
         }
-        let mut file = writer.finish().unwrap().into_inner();
-        // No tag holds, so every block is healed column by column.
-        for (i, sector) in file.chunks_exact_mut(512).enumerate() {
-            sector[40 + i % 400] ^= 1;
-        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn open(source: Arc<dyn Source>) -> Archive {
         let open = OpenOptions {
             threads: 2,
             ..OpenOptions::default()
         };
-        let archive = Archive::open_with(vec![Arc::new(file)], open).unwrap();
+        Archive::open_with(vec![source], open).unwrap()
+    }
+
+    /// Or memory would grow with the number of blocks that are healed.
+    #[test]
+    fn no_more_buffers_come_back_than_were_taken() {
+        let passphrase = Passphrase::new("correct horse");
+        let mut file = file(&passphrase);
+        // No tag holds, so every block is healed column by column.
+        for (i, sector) in file.chunks_exact_mut(512).enumerate() {
+            sector[40 + i % 400] ^= 1;
+        }
+        let archive = open(Arc::new(file));
         let report = archive.validate(None).unwrap();
         assert_eq!(report.status(), Status::Recoverable);
         assert!(report.blocks > 20 && report.blocks_healed == report.blocks);
@@ -551,5 +578,25 @@ mod tests {
         std::io::copy(&mut payload, &mut std::io::sink()).unwrap();
         let spare = archive.v3().unwrap().structure().healer.buffers.spare();
         assert!(spare <= 8, "{spare} buffers for 2 threads");
+    }
+
+    /// Reading again what was read takes a disk's time.
+    #[test]
+    fn a_block_that_is_healed_is_read_once() {
+        let passphrase = Passphrase::new("correct horse");
+        let mut file = file(&passphrase);
+        let len = file.len();
+        // Bad sectors in all blocks, and the ends are as they were.
+        for sector in file[512..len - 512].chunks_exact_mut(512).step_by(50) {
+            sector[100] ^= 1;
+        }
+        let source = Arc::new(Counted(file, AtomicU64::new(0)));
+        let archive = open(source.clone());
+        let payload = archive.unlock(&passphrase).unwrap().into_v3().unwrap();
+        source.1.store(0, Ordering::Relaxed);
+        let report = payload.copy_to(&mut std::io::sink()).unwrap();
+        assert_eq!(report.blocks_healed, report.blocks);
+        let read = source.1.load(Ordering::Relaxed);
+        assert!(read < len as u64 * 21 / 20, "{read} bytes read of {len}");
     }
 }
