@@ -109,3 +109,53 @@ fn an_output_that_changes_what_it_holds_is_noticed() {
     };
     assert!(error.to_string().contains("block 1 reads back"), "{error}");
 }
+
+/// A sector that a block cannot do without stands in the place of another block's, which is written first.
+#[test]
+fn repairing_in_place_never_overwrites_what_it_needs() {
+    let mut options = options(Profile::Standard);
+    options.sector_shift = Some(9);
+    let payload = Random(9).bytes(4_000_000);
+    let original = write(&payload, options);
+    let sectors = || original.chunks_exact(512).enumerate();
+    let block_of = |sector: &[u8]| u64::from_le_bytes(sector[8..16].try_into().unwrap());
+    let (needy, k) = sectors()
+        .filter(|(_, sector)| sector[5] == 0)
+        .map(|(_, sector)| (block_of(sector), sector[7]))
+        .max()
+        .unwrap();
+    let of = |block: u64, slot: u8| {
+        let found =
+            sectors().filter(move |(_, s)| s[5] == 0 && block_of(s) == block && s[6] == slot);
+        found.map(|(i, _)| 512 * i).collect::<Vec<_>>()
+    };
+    let mut damaged = original.clone();
+    for slot in 1..=u8::MAX {
+        // Of the data sectors of copy A all but the last are left, and no others.
+        for &at in of(needy, slot).iter().skip(usize::from(slot < k)) {
+            damaged[at..at + 512].fill(0);
+        }
+    }
+    let (from, to) = (of(needy, k)[0], of(1, 5)[0]);
+    damaged[to..to + 512].copy_from_slice(&original[from..from + 512]);
+
+    let mut file = file();
+    file.write_all(&damaged).unwrap();
+    let archive = Archive::open(file.try_clone().unwrap()).unwrap();
+    assert_eq!(
+        archive.validate(None).unwrap().status(),
+        Status::Recoverable
+    );
+    let repaired = archive.v3().unwrap().patches(|offset, sector| {
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(file.write_all(sector)?)
+    });
+    let mut found = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut found).unwrap();
+    match repaired {
+        Ok(_) => assert!(found == original),
+        Err(dbs::Error::Misuse(_)) => assert!(found == damaged, "nothing is written"),
+        Err(error) => panic!("{error}"),
+    }
+}

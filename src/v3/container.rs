@@ -126,6 +126,7 @@ impl Container {
             };
             let everywhere = all_regions(&healer.replicas, order, block);
             result = healer.heal(&everywhere, target, keys, tools)?;
+            result.1.elsewhere = true;
         }
         let (outcome, findings) = result;
         Ok(match outcome {
@@ -281,6 +282,7 @@ impl Container {
     ) {
         report.sectors_bad += findings.bad;
         report.sectors_unstable += findings.unstable;
+        report.misplaced |= whole && findings.elsewhere;
         if !whole {
             report.failed_blocks.push(self.failed(block));
         } else if rung > Rung::Clean {
@@ -300,9 +302,11 @@ impl Container {
         if read < size || !is_intact(&stored) || stored != right {
             report.sectors_bad += 1;
         }
-        report.note_length(self.len, order.file_len());
-        if !report.misplaced && self.first_segments().is_some_and(Segments::has_moved) {
-            report.misplaced = true;
+        let moved = self.first_segments().is_some_and(Segments::has_moved);
+        report.misplaced |= moved;
+        if self.len != order.file_len() {
+            report.note_length(self.len, order.file_len());
+        } else if report.misplaced {
             report
                 .notes
                 .push("sectors lie in another order than they were written in".into());

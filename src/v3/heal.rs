@@ -46,6 +46,8 @@ pub struct Findings {
     pub bad: u64,
     /// Sectors of which a second reading differed from the first.
     pub unstable: u64,
+    /// Whether sectors were needed that lie where they do not belong.
+    pub elsewhere: bool,
 }
 
 /// A block whose data sectors are in hand.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::container::Container;
-use super::heal::{Rung, Tools};
+use super::heal::{Findings, Rung, Tools};
 use super::keys::Keys;
 use super::manifest::{Entry, MEDIA_TAR, Manifest};
 use super::table;
@@ -28,7 +28,7 @@ struct Opened {
     /// Memory of the healer's; who is done with it gives it back.
     raw: Vec<u8>,
     rung: Rung,
-    bad: u64,
+    findings: Findings,
 }
 
 /// What a worker reads blocks with.
@@ -302,7 +302,8 @@ impl Payload {
                 let raw = match opened {
                     Some(opened) => {
                         report.blocks_healed += u64::from(opened.rung > Rung::Clean);
-                        report.sectors_bad += opened.bad;
+                        report.sectors_bad += opened.findings.bad;
+                        report.misplaced |= opened.findings.elsewhere;
                         opened.raw
                     }
                     None => {
@@ -376,7 +377,7 @@ impl Worker {
         let at_once = healer.open_at_once(order, target, keys, tools, |bytes| {
             raw.extend_from_slice(bytes);
         })?;
-        let (mut rung, mut bad) = (Rung::Clean, 0);
+        let (mut rung, mut findings) = (Rung::Clean, Findings::default());
         if !at_once {
             buffers.give(raw);
             let found = payload.container.heal(block, Some(keys), tools)?;
@@ -387,10 +388,14 @@ impl Worker {
                 Some(healed) => raw = healed,
                 None => return Ok(None),
             }
-            (rung, bad) = (found.rung, found.findings.bad);
+            (rung, findings) = (found.rung, found.findings);
         }
         payload.check_raw_len(block, raw.len() as u64)?;
-        Ok(Some(Opened { raw, rung, bad }))
+        Ok(Some(Opened {
+            raw,
+            rung,
+            findings,
+        }))
     }
 }
 

@@ -8,6 +8,7 @@ use super::container::{Container, Found};
 use super::heal::Tools;
 use super::scan::Survey;
 use super::search::has_other_page;
+use super::sector::Kind;
 use super::table::{self, Entry};
 use crate::pages::Pages;
 use crate::report::Report;
@@ -84,14 +85,21 @@ impl Container {
         mut each: impl FnMut(u64, &[u8]) -> Result<()>,
     ) -> Result<Report> {
         let order = &self.structure.order;
-        if self.len != order.file_len() || !self.is_canonical() {
-            return Err(Error::Misuse(
+        let moved = || {
+            Error::Misuse(
                 "sectors do not lie where they belong; repair to a new file instead".into(),
-            ));
+            )
+        };
+        if self.len != order.file_len() || !self.is_canonical() {
+            return Err(moved());
         }
         let report = self.validate(None)?;
         if !report.failed_blocks.is_empty() {
             return Err(Error::Damaged(self.damage(report.failed_blocks)));
+        }
+        // What lies elsewhere and is needed would be written over.
+        if report.misplaced {
+            return Err(moved());
         }
         let source = self.first_source()?;
         let size = self.geometry().sector_size();
@@ -132,6 +140,10 @@ impl Container {
                     match &found.data {
                         Some(data) if found.findings.bad > 0 => {
                             Ok((Some(this.weave(block, data)?), entry))
+                        }
+                        // The table is made again from the other blocks.
+                        None if this.structure.census.kind(block) != Kind::Table => {
+                            Err(Error::Damaged(this.damage(vec![this.failed(block)])))
                         }
                         _ => Ok((None, entry)),
                     }
