@@ -14,6 +14,9 @@ pub(super) const LONG: usize = 16;
 /// Segments with fewer sectors than this, within a long one, are strays.
 pub(super) const STRAY: usize = 3;
 
+/// Where one sector in so many or fewer seems to lie elsewhere, its frame was misread.
+const MISREAD: u32 = 16;
+
 /// A range of the canonical order, and how far from it its bytes lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Segment {
@@ -85,6 +88,7 @@ impl Segments {
         let long = pieces.iter().filter(|piece| piece.hits >= LONG as u32);
         let mut long: Vec<(i64, i64)> = long.map(place).collect();
         long.sort_unstable();
+        let mut joined_last = None;
         for piece in pieces {
             if piece.block >= order.blocks() || piece.k != order.k(piece.block) {
                 continue;
@@ -119,8 +123,9 @@ impl Segments {
                 canonical(piece.positions.0),
                 canonical(piece.positions.1 + 1),
             );
-            // What continues a recent segment joins it. Where that is a long one, single strays in
-            // between were frames misread: their sectors belong to the long one.
+            // What continues a recent segment joins it. Where that is a long one, few sectors beside
+            // many were frames misread: they belong to the long one. (If not, they are still among the
+            // pieces, for blocks that are lost without them.)
             let recent = list.len().saturating_sub(RECENT);
             let joined = list[recent..]
                 .iter()
@@ -130,8 +135,8 @@ impl Segments {
                 segment.end = segment.end.max(end);
                 segment.hits = segment.hits.saturating_add(piece.hits);
                 if segment.hits >= LONG as u32 {
-                    let strays = list.split_off(index + 1);
-                    list.extend(strays.into_iter().filter(|s| s.hits >= STRAY as u32));
+                    drop_misread(&mut list, index, piece.hits);
+                    joined_last = Some((index, piece.hits));
                 }
             } else {
                 list.push(Segment {
@@ -141,6 +146,9 @@ impl Segments {
                     hits: piece.hits,
                 });
             }
+        }
+        if let Some((index, hits)) = joined_last {
+            drop_misread(&mut list, index, hits);
         }
         list.sort_by_key(|segment| segment.start);
         let mut furthest = 0;
@@ -183,6 +191,13 @@ impl Segments {
         }
         found
     }
+}
+
+/// Drops the segments behind a long one that are of few sectors, measured by those that were just added to it.
+fn drop_misread(list: &mut Vec<Segment>, long: usize, added: u32) {
+    let least = (added / MISREAD).max(STRAY as u32);
+    let behind = list.split_off(long + 1);
+    list.extend(behind.into_iter().filter(|segment| segment.hits >= least));
 }
 
 #[cfg(test)]
@@ -232,6 +247,8 @@ mod tests {
                     20 | 90 => frame.block ^= 1,
                     70 | 150 => frame.slot ^= 1,
                     100 => frame.slot ^= 128,
+                    // In one way in several sectors.
+                    31 | 62 | 110 | 130 => frame.slot ^= 2,
                     _ => {}
                 }
                 let offset = order.offset(copy, block) + position as u64 * 4096;
