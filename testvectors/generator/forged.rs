@@ -22,21 +22,25 @@ table-errors       | untag T; flip AT.1@800; flip BT.1@800 | The table can only 
 table-lost-and-end | zero AT.1,4,5 BT.1,6,7; zero E | The table and the end sector are lost: N follows from the frames.
 ",
     );
-    for (name, which) in [("first", 2), ("second", 1)] {
-        heal(
-            set,
-            &format!("table-{name}-of-two-lost"),
-            "One of two table blocks is lost: it is rebuilt, and the other keeps its word.",
-            "open/two-tables.vec",
-            |mut h| {
-                let block = h.base.forge.n() - which;
-                for copy in 0..2 {
-                    let slots = h.base.forge.geo.slots(copy, h.base.forge.k(block));
-                    h = h.zero(copy, block, &slots);
-                }
-                h
-            },
-        );
+    let of_two = "One of two table blocks is lost: it is rebuilt, and the other keeps its word.";
+    for (name, comment, base, which) in [
+        ("table-first-of-two-lost", of_two, "open/two-tables.vec", 2),
+        ("table-second-of-two-lost", of_two, "open/two-tables.vec", 1),
+        (
+            "table-lost-of-index",
+            "The table of an archive with an index block is lost.",
+            "open/tar-index-blocks.vec",
+            1,
+        ),
+    ] {
+        heal(set, name, comment, base, |mut h| {
+            let block = h.base.forge.n() - which;
+            for copy in 0..2 {
+                let slots = h.base.forge.geo.slots(copy, h.base.forge.k(block));
+                h = h.zero(copy, block, &slots);
+            }
+            h
+        });
     }
 }
 
