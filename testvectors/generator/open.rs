@@ -291,6 +291,19 @@ fn keys(set: &mut Set) {
         &[costly, Slot::cheap(PASSPHRASE, 0)],
         &|_| {},
     );
+    let most = Slot {
+        t: 64,
+        p: 64,
+        m: 512,
+        ..Slot::cheap(PASSPHRASE, 0)
+    };
+    with(
+        "slot-costs-most",
+        "64 passes and 64 lanes: as many as a reader's limits allow.",
+        PASSPHRASE,
+        &[most],
+        &|_| {},
+    );
     let mut forge = Forge::new(TINY);
     let mut nothing = vec![0; 84];
     nothing[0] = 2;
