@@ -127,6 +127,23 @@ forged-slots-no-table | zero AT.1,4,5 BT.1,6,7 A1.0 B1.0; forge A1.4+6=0802; for
                 .line(format!("include {all} open/passphrase-utf8.vec"))
         },
     );
+    let other = set.base("open/sectors-4096.vec").forge;
+    heal(
+        set,
+        "other-archive-before-larger",
+        "An archive of larger sectors stands before this one, without its header pages, and the last sector of the \
+         file is lost: the first header page says how large sectors are.",
+        BLOCKS,
+        |h| {
+            let h = h.steps("zero E").line("include 0 open/sectors-4096.vec");
+            let places = other.map();
+            let pages = (0..places.len()).filter(|&place| places[place].2 == 0);
+            let size = other.geo.size();
+            pages.fold(h, |h, place| {
+                h.line(format!("zero {} {}", place * size, (place + 1) * size))
+            })
+        },
+    );
     heal(
         set,
         "other-archive-before-in-part",

@@ -25,6 +25,13 @@ def hits(data: bytes, needle: bytes) -> Iterator[int]:
         at = data.find(needle, at + 1)
 
 
+def page_places(data: bytes, *lasts: int) -> Iterator[int]:
+    """Offsets of sectors with magic, version and slot of a header page: the first, the last, and all others."""
+    for at in dict.fromkeys((0, *lasts, *hits(data, MAGIC_VERSION))):
+        if at >= 0 and data[at : at + 5] == MAGIC_VERSION and data[at + 6 : at + 7] == b"\0":
+            yield at
+
+
 def near_magic(data: bytes, offset: int) -> bool:
     """At most 4 of the 40 bits of magic and version are wrong (section 20.1)."""
     return distance(data[offset : offset + 5], MAGIC_VERSION) <= 4
@@ -54,13 +61,12 @@ def dense_rot(data: bytes) -> tuple[int, int] | None:
 
 def sector_size(data: bytes) -> tuple[int, int]:
     """S and the offset of a sector, modulo S (sections 17.1 step 1 and 20.1)."""
-    if data[:5] == MAGIC_VERSION and len(data) > 34 and 9 <= data[34] <= 16:
-        if tag_holds(data, 0, 1 << data[34]):
-            return 1 << data[34], 0
-    for S in SIZES:
-        at = len(data) - S
-        if at >= 0 and data[at : at + 5] == MAGIC_VERSION and tag_holds(data, at, S):
-            return S, at % S
+    for at in page_places(data, *(len(data) - S for S in SIZES)):
+        for S in SIZES:
+            page = parse_page(data[at + FRAME_SIZE : at + S - 16], data[at + 16 : at + 32], S)
+            # What a page that is not supported says of S is not judged.
+            if page and (not page.unsupported or tag_holds(data, at, S)):
+                return S, at % S
     for at in hits(data, MAGIC_VERSION):
         for S in SIZES:
             if tag_holds(data, at, S):
@@ -122,9 +128,7 @@ class Source:
     def _page_places(self) -> Iterator[int]:
         """Offsets of sectors with magic, version and slot of a header page, in the order of section 20.2."""
         last = len(self.data) - FRAME_SIZE - record_size(self.S)
-        for at in dict.fromkeys((0, len(self.data) - self.S, *hits(self.data, MAGIC_VERSION))):
-            if 0 <= at <= last and self.data[at : at + 5] == MAGIC_VERSION and self.data[at + 6] == 0:
-                yield at
+        return (at for at in page_places(self.data, len(self.data) - self.S) if at <= last)
 
     def _damaged_page(self) -> Page | None:
         """The newest page that proves itself in a frame whose magic or version is damaged (20.4 step 3)."""
