@@ -24,7 +24,7 @@ from dbs_reader.errors import (
 from dbs_reader.sector import tag
 
 ROOT = Path(__file__).resolve().parents[2] / "testvectors" / "v3"
-COUNT = {"open": 62, "heal": 155, "refuse": 189}
+COUNT = {"open": 63, "heal": 155, "refuse": 189}
 CLASSES = {
     NotDbs: "not-dbs", Unsupported: "unsupported", Damaged: "damaged", Limit: "limit", Misuse: "misuse",
     WrongPassphrase: "wrong-passphrase", Authentication: "authentication",

@@ -119,7 +119,26 @@ pub fn add(set: &mut Set) {
     for [name, pair, other, comment] in table(PAIRS) {
         with(name, comment, (paired(&entries[0], pair, other), 1));
     }
+    lowest(set, &stream, &entries);
     index_blocks(set);
+}
+
+/// What just is allowed: a mode of 0, 0 nanoseconds that are written out, and an entry that ends with the payload.
+fn lowest(set: &mut Set, stream: &[u8], entries: &[IndexEntry]) {
+    let mut last = entries[1].clone();
+    last.length = stream.len() as u64 - last.offset;
+    let mut first = paired(&entries[0], "06 1901a4", "05 00 06 00");
+    first[0] += 1;
+    let mut forge = Forge::new(Geo { k: 8, ..SMALL });
+    forge.media_type = "application/x-tar".into();
+    forge.payload(stream);
+    let mut manifest = forge.manifest();
+    (manifest.index, manifest.entries) = ([first, last.to_bytes()].concat(), 2);
+    forge.finish_with(&manifest.to_bytes());
+    let path = "open/tar-index-lowest.vec";
+    let comment = "An index with a mode of 0, 0 nanoseconds that are written out, and an entry that ends with the payload.";
+    set.container(path, comment, &Expect::clean(), &forge, stream);
+    set.with(path, "entries", "2");
 }
 
 /// Archives with an index block, of which one holds what it must not.
