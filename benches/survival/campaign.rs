@@ -155,13 +155,6 @@ struct Point {
     damage: Plan,
 }
 
-impl Point {
-    /// Whether the theory leaves nothing to chance.
-    fn is_certain(&self) -> bool {
-        self.theory.is_some_and(|p| !(0.001..0.999).contains(&p))
-    }
-}
-
 /// Rates and shares that are measured whatever the theory says.
 const RATES: [f64; 10] = [1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 3e-2];
 const SHARES: [f64; 7] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
@@ -372,7 +365,7 @@ fn measure_all(
             continue;
         }
         let trials = match point.kind {
-            Kind::Rot | Kind::Loss if !point.is_certain() => options.trials,
+            Kind::Rot | Kind::Loss if !results::is_certain(point.theory) => options.trials,
             _ if !first => 0,
             _ if point.varies => options.places,
             _ => options.few,

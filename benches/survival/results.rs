@@ -94,6 +94,11 @@ pub struct Row {
     pub seed: u64,
 }
 
+/// Whether the theory leaves nothing to chance.
+pub fn is_certain(theory: Option<f64>) -> bool {
+    theory.is_some_and(|p| !(0.001..0.999).contains(&p))
+}
+
 impl Row {
     pub fn new(subject: &Subject, kind: Kind, value: f64, label: &str) -> Self {
         let mut row = Row::of(subject.name(), subject.size, kind, value, label)
