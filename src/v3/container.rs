@@ -305,7 +305,10 @@ impl Container {
         let moved = self.first_segments().is_some_and(Segments::has_moved);
         report.misplaced |= moved;
         if self.len != order.file_len() {
-            report.note_length(self.len, order.file_len());
+            // Where the end is lost, how long the file was is a guess.
+            if self.structure.seen.is_none() {
+                report.note_length(self.len, order.file_len());
+            }
         } else if report.misplaced {
             report
                 .notes
