@@ -45,7 +45,7 @@ pub struct Report {
     pub sectors_bad: u64,
     /// Sectors of which a second reading differed from the first.
     pub sectors_unstable: u64,
-    /// Whether bytes lie where they do not belong, or belong to nothing.
+    /// Whether bytes lie where they do not belong, belong to nothing, or are missing at an end of the file.
     pub misplaced: bool,
     /// Blocks among the failed ones that are intact and do not open with the key: they were altered.
     pub blocks_altered: u64,
@@ -71,6 +71,20 @@ impl Report {
             failed_blocks: Vec::new(),
             decrypted: false,
             notes: Vec::new(),
+        }
+    }
+
+    /// Adds what another reading of the same container found.
+    pub fn merge(&mut self, more: Report) {
+        self.blocks_healed = self.blocks_healed.saturating_add(more.blocks_healed);
+        self.sectors_bad = self.sectors_bad.saturating_add(more.sectors_bad);
+        self.blocks_altered = self.blocks_altered.saturating_add(more.blocks_altered);
+        self.misplaced |= more.misplaced;
+        self.failed_blocks.extend(more.failed_blocks);
+        for note in more.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
         }
     }
 

@@ -132,12 +132,7 @@ impl<'a> Window<'a> {
     fn add(&mut self, more: Report) {
         match &mut self.report {
             None => self.report = Some(more),
-            Some(report) => {
-                report.blocks_healed += more.blocks_healed;
-                report.sectors_bad += more.sectors_bad;
-                report.blocks_altered += more.blocks_altered;
-                report.failed_blocks.extend(more.failed_blocks);
-            }
+            Some(report) => report.merge(more),
         }
     }
 }

@@ -292,16 +292,7 @@ fn merge(found: &Found, report: dbs::Report) {
     let mut found = lock(found);
     match found.as_mut() {
         None => *found = Some(report),
-        Some(sum) => {
-            sum.blocks_healed = sum.blocks_healed.saturating_add(report.blocks_healed);
-            sum.sectors_bad = sum.sectors_bad.saturating_add(report.sectors_bad);
-            sum.misplaced |= report.misplaced;
-            for note in report.notes {
-                if !sum.notes.contains(&note) {
-                    sum.notes.push(note);
-                }
-            }
-        }
+        Some(sum) => sum.merge(report),
     }
 }
 

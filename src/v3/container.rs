@@ -302,18 +302,7 @@ impl Container {
         if read < size || !is_intact(&stored) || stored != right {
             report.sectors_bad += 1;
         }
-        let moved = self.first_segments().is_some_and(Segments::has_moved);
-        report.misplaced |= moved;
-        if self.len != order.file_len() {
-            // Where the end is lost, how long the file was is a guess.
-            if self.structure.seen.is_none() {
-                report.note_length(self.len, order.file_len());
-            }
-        } else if report.misplaced {
-            report
-                .notes
-                .push("sectors lie in another order than they were written in".into());
-        }
+        self.note_misplaced(report);
         if report.sectors_unstable > 0 {
             let n = report.sectors_unstable;
             report.notes.push(format!(
@@ -321,10 +310,45 @@ impl Container {
                  cable or controller"
             ));
         }
+        self.note_unreadable(report);
+        Ok(())
+    }
+
+    /// Notes bytes that are missing, too many, or not in their places, as far as that is known.
+    fn note_misplaced(&self, report: &mut Report) {
+        let written = self.structure.order.file_len();
+        report.misplaced |= self.first_segments().is_some_and(Segments::has_moved);
+        if self.len == written && report.misplaced {
+            report
+                .notes
+                .push("sectors lie in another order than they were written in".into());
+        } else if self.structure.seen.is_none() {
+            // Where the end is lost, how long the file was is a guess.
+            report.note_length(self.len, written);
+        }
+    }
+
+    /// Notes what is known of the file itself once its payload was read; nothing more is read for that.
+    pub(super) fn note_file(&self, report: &mut Report) {
+        self.note_misplaced(report);
+        let Structure {
+            scanned, healer, ..
+        } = &self.structure;
+        // A file whose ends are in order is opened without a scan, and several files never are.
+        if *scanned && healer.replicas.len() == 1 && !report.misplaced {
+            report.misplaced = true;
+            report
+                .notes
+                .push("the ends of the file are not as they were written".into());
+        }
+        self.note_unreadable(report);
+    }
+
+    /// Notes what the disks could not read of the files.
+    fn note_unreadable(&self, report: &mut Report) {
         for replica in &self.structure.healer.replicas {
             report.note_unreadable(&*replica.source);
         }
-        Ok(())
     }
 
     pub(super) fn damage(&self, blocks: Vec<FailedBlock>) -> Damage {

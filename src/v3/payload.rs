@@ -327,7 +327,7 @@ impl Payload {
                 Ok(())
             },
         )?;
-        self.container.check_end(&mut report)?;
+        self.container.note_file(&mut report);
         Ok(report)
     }
 
