@@ -74,12 +74,12 @@ impl Ahead {
         offset: u64,
         len: usize,
     ) -> io::Result<&[u8]> {
-        self.clear();
-        self.bytes.resize(len);
-        let read = source.read_full_at(&mut self.bytes, offset)?;
         self.offset = offset;
-        self.bytes.resize(read);
-        Ok(&self.bytes)
+        self.bytes.resize(len);
+        let read = source.read_full_at(&mut self.bytes, offset);
+        // Of a failed reading nothing is known.
+        self.bytes.resize(*read.as_ref().unwrap_or(&0));
+        read.map(|_| &*self.bytes)
     }
 
     /// Forgets what was read.
@@ -395,6 +395,35 @@ fn bounded(regions: &[Region], replicas: usize) -> Vec<Region> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_read_ahead_is_read() {
+        struct Broken;
+        impl Source for Broken {
+            fn size(&self) -> io::Result<u64> {
+                Ok(1 << 20)
+            }
+            fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+        let source: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        let mut ahead = Ahead::default();
+        for (offset, len) in [(0, 4096), (512, 2048), (9000, 4096), (700, 100)] {
+            for broken in [false, true] {
+                match broken {
+                    true => assert!(ahead.read(&Broken, offset, len).is_err()),
+                    false => assert!(ahead.read(&source, offset, len).is_ok()),
+                }
+                let mut found = vec![7; 8192];
+                let read = ahead.read_full_at(&source, &mut found, 0).unwrap();
+                assert_eq!((read, &found[..]), (8192, &source[..8192]));
+                // A range that ends behind the file.
+                let read = ahead.read_full_at(&source, &mut found, 8000).unwrap();
+                assert_eq!((read, &found[..2000]), (2000, &source[8000..]));
+            }
+        }
+    }
 
     #[test]
     fn a_sector_in_two_regions_counts_once() {
