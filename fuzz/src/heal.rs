@@ -159,9 +159,9 @@ pub fn run(data: &[u8]) {
 /// Which of two archives a file is read as (section 20.2): whether it is the first of them; none
 /// where that is decided by votes.
 fn first(ours: &Truth, theirs: &Truth, file: &[u8]) -> Option<bool> {
-    let size = ours.forge.geo.size();
+    let geo = ours.forge.geo;
     // Magic and version, slot, archive and the record of a page; what else stands in its sector says nothing.
-    let parts = [0..5, 6..7, 16..32, 32..size.min(800 + 16) - 16];
+    let parts = [0..5, 6..7, 16..32, 32..32 + geo.r()];
     let whose = |at: usize| -> Option<bool> {
         let found = file.get(at..at + parts[3].end)?;
         let page = |truth: &Truth| {
@@ -176,7 +176,7 @@ fn first(ours: &Truth, theirs: &Truth, file: &[u8]) -> Option<bool> {
         page(theirs).then_some(false)
     };
     whose(0)
-        .or_else(|| whose(file.len().checked_sub(size)?))
+        .or_else(|| whose(file.len().checked_sub(geo.size())?))
         .or_else(|| (0..file.len()).find_map(whose))
 }
 

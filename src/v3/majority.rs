@@ -75,7 +75,6 @@ pub(super) fn elect(
 /// some bits of magic and version wrong.
 fn add_damaged(source: &dyn Source, offsets: &mut Vec<u64>) -> Result<()> {
     let grid = 1u64 << SECTOR_SHIFTS.start();
-    let expected = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], VERSION];
     let mut window = vec![0; 1 << 20];
     let (mut at, mut ends) = (0, None);
     while offsets.len() < 2 * VOTERS_MAX {
@@ -84,17 +83,11 @@ fn add_damaged(source: &dyn Source, offsets: &mut Vec<u64>) -> Result<()> {
             .step_by(grid as usize)
             .zip(window[..read].chunks(grid as usize))
         {
-            let distance = || {
-                expected
-                    .iter()
-                    .zip(bytes)
-                    .map(|(a, b)| (a ^ b).count_ones())
-                    .sum::<u32>()
-            };
-            if bytes.len() < FRAME_LEN || distance() > VOTER_BITS {
+            let wrong = wrong_bits(bytes);
+            if bytes.len() < FRAME_LEN || wrong > VOTER_BITS {
                 continue;
             }
-            if bytes[6] == 0 && distance() > 0 {
+            if bytes[6] == 0 && wrong > 0 {
                 offsets.push(start);
             } else if bytes[6] != 0 {
                 // The first and the last sector are header pages, whatever their slot reads.
@@ -237,6 +230,13 @@ fn magics(source: &dyn Source, mut each: impl FnMut(u64) -> bool) -> Result<()> 
     }
 }
 
+/// How many bits of magic and version are wrong at the beginning of these bytes.
+fn wrong_bits(bytes: &[u8]) -> u32 {
+    let expected = MAGIC.iter().chain(&[VERSION]);
+    let wrong = expected.zip(bytes).map(|(a, b)| (a ^ b).count_ones());
+    wrong.sum()
+}
+
 /// Whether on the grid of some sector size half of the places, two at least, are nearly magic.
 fn is_rotten(source: &dyn Source) -> Result<bool> {
     let len = source.size()?;
@@ -247,12 +247,7 @@ fn is_rotten(source: &dyn Source) -> Result<bool> {
     loop {
         let read = source.read_full_at(&mut window, at)?;
         for (offset, bytes) in (at..).step_by(grid).zip(window[..read].chunks(grid)) {
-            let wrong = MAGIC
-                .iter()
-                .chain(&[VERSION])
-                .zip(bytes)
-                .map(|(a, b)| (a ^ b).count_ones());
-            if bytes.len() >= FRAME_LEN && wrong.sum::<u32>() <= ROTTEN_BITS {
+            if bytes.len() >= FRAME_LEN && wrong_bits(bytes) <= ROTTEN_BITS {
                 for shift in
                     SECTOR_SHIFTS.filter(|shift| offset.trailing_zeros() >= (*shift).into())
                 {

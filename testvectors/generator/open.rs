@@ -243,19 +243,24 @@ fn keys(set: &mut Set) {
         &[Slot::cheap(&long, 0)],
         &|_| {},
     );
-    let costs = Slot {
-        t: 3,
-        m: 64,
-        p: 4,
-        ..Slot::cheap(PASSPHRASE, 0)
-    };
-    with(
-        "argon2-lanes",
-        "t = 3, m = 64 KiB, p = 4.",
-        PASSPHRASE,
-        &[costs],
-        &|_| {},
-    );
+    for (name, comment, t, m, p) in [
+        ("argon2-lanes", "t = 3, m = 64 KiB, p = 4.", 3, 64, 4),
+        (
+            "slot-costs-most",
+            "64 passes and 64 lanes: as many as a reader's limits allow.",
+            64,
+            512,
+            64,
+        ),
+    ] {
+        let costs = Slot {
+            t,
+            m,
+            p,
+            ..Slot::cheap(PASSPHRASE, 0)
+        };
+        with(name, comment, PASSPHRASE, &[costs], &|_| {});
+    }
     let costs = Slot {
         t: 2,
         m: 39,
@@ -289,19 +294,6 @@ fn keys(set: &mut Set) {
         "The first key slot asks for 65 passes, more than a reader's limit: skipped, the second opens.",
         PASSPHRASE,
         &[costly, Slot::cheap(PASSPHRASE, 0)],
-        &|_| {},
-    );
-    let most = Slot {
-        t: 64,
-        p: 64,
-        m: 512,
-        ..Slot::cheap(PASSPHRASE, 0)
-    };
-    with(
-        "slot-costs-most",
-        "64 passes and 64 lanes: as many as a reader's limits allow.",
-        PASSPHRASE,
-        &[most],
         &|_| {},
     );
     let mut forge = Forge::new(TINY);
