@@ -3,13 +3,14 @@
 use super::block::Loom;
 use super::geometry::Copy;
 use super::hand::{Ahead, Hand, Look};
+use super::judge::Judge;
 use super::keys::Keys;
 use super::layout::{CODE_LEN, FRAME_LEN, TAG_LEN};
 use super::order::Order;
 use super::replica::{Region, Replica};
 use super::sealed::{Opener, Place};
-use super::sector::{Frame, Kind, Sector, write_tags};
-use super::table::{Entry, TableBlock};
+use super::sector::{Frame, Kind, Sector};
+use super::table::Entry;
 use crate::pages::Pages;
 use crate::pipeline::Pool;
 use crate::rs::{Row, Trust};
@@ -98,70 +99,6 @@ impl Target {
             archive: loom.archive,
             block: self.block,
             kind: self.kind,
-        }
-    }
-}
-
-/// Says whether a candidate is right.
-struct Judge<'a> {
-    loom: &'a Loom,
-    target: Target,
-    keys: Option<&'a Keys>,
-    opener: &'a mut Opener,
-    buffers: &'a Pool,
-    /// The raw bytes inside, once the block was opened.
-    raw: Option<Vec<u8>>,
-    /// The refusal of a candidate of intact sectors.
-    altered: Option<Error>,
-}
-
-impl Judge<'_> {
-    /// Whether the AEAD opens the candidate; without keys, whether the block table knows it; without
-    /// either, whether it is `certain`: made of intact sectors alone.
-    fn confirms(&mut self, hand: &Hand, data: &[u8], certain: bool) -> Result<bool> {
-        let Judge { loom, target, .. } = *self;
-        if target.kind == Kind::Table {
-            let block = TableBlock::parse(&loom.geometry, &loom.archive, target.block, data);
-            return Ok(block.is_ok());
-        }
-        let Some(keys) = self.keys else {
-            return match target.entry {
-                Some(entry) => Ok(entry_of(loom, hand, target, data) == entry),
-                None => Ok(certain),
-            };
-        };
-        let place = target.place(loom);
-        let mut copy = self.buffers.take();
-        let mut open = || {
-            // Opening decrypts in place.
-            copy.clear();
-            copy.extend_from_slice(data);
-            let opened = self.opener.open(keys, &loom.geometry, place, &mut copy);
-            opened.map(|bytes| {
-                let mut raw = self.buffers.take();
-                raw.clear();
-                raw.extend_from_slice(bytes);
-                raw
-            })
-        };
-        let opened = match open() {
-            // A checksum that fails is memory that erred, perhaps only now.
-            Err(Error::Damaged(_)) => open(),
-            opened => opened,
-        };
-        self.buffers.give(copy);
-        match opened {
-            Ok(raw) => {
-                self.raw = Some(raw);
-                Ok(true)
-            }
-            Err(error @ Error::Authentication(_)) => {
-                if certain {
-                    self.altered = Some(error);
-                }
-                Ok(false)
-            }
-            Err(error) => Err(error),
         }
     }
 }
@@ -458,31 +395,6 @@ impl Healer {
         }
         Ok(Some(data))
     }
-}
-
-/// The entry that the block table has for a block of these data.
-fn entry_of(loom: &Loom, hand: &Hand, target: Target, data: &[u8]) -> Entry {
-    let size = loom.geometry.sector_size();
-    let rows = data.chunks_exact(loom.geometry.payload_size());
-    let known = |slot: u8, row: &[u8]| hand.certain(slot).filter(|s| s.payload() == row);
-    // Tags cover frame and payload, so those that are not in hand are made from both.
-    let mut made = Vec::new();
-    for (slot, row) in (1..=target.k).zip(rows.clone()) {
-        if known(slot, row).is_none() {
-            made.extend_from_slice(&target.frame(loom, slot).to_bytes());
-            made.extend_from_slice(row);
-            made.extend_from_slice(&[0; TAG_LEN]);
-        }
-    }
-    write_tags(&mut made, size);
-    let mut made = made
-        .chunks_exact(size)
-        .map(|sector| Sector::new(sector).tag());
-    let tags: Vec<&[u8]> = (1..=target.k)
-        .zip(rows)
-        .filter_map(|(slot, row)| known(slot, row).map_or_else(|| made.next(), |s| Some(s.tag())))
-        .collect();
-    Entry::of(&tags)
 }
 
 /// A row for the decoder: slot, bytes, where copies of it differ, and whether it is certain.

@@ -8,6 +8,7 @@ pub mod geometry;
 mod hand;
 pub mod heal;
 pub mod info;
+mod judge;
 pub mod keys;
 #[cfg(test)]
 mod known;
